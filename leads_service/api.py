@@ -1,0 +1,110 @@
+"""The blueprint: three views, and who may call them."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, g, request
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+from webargs.flaskparser import abort
+from werkzeug.routing import BaseConverter
+
+from leads_service import logs
+from leads_service.leads import CursorNotFoundError, LeadNotFoundError
+from leads_service.openapi import ERRORS, HEADERS, LEAD_ID, SECURITY
+from leads_service.parser import StrictParser
+from leads_service.responses import error_response, json_response
+from leads_service.schemas import (
+    LeadCreateSchema,
+    LeadPageSchema,
+    LeadQuerySchema,
+    LeadSchema,
+    LeadUpdateSchema,
+)
+from leads_service.service import current_service
+
+MAX_BODY = 256 * 1024  # bytes; a lead with the longest notes, each character escaped, takes 120,000
+READING = ("GET", "HEAD")
+
+
+class LeadId(BaseConverter):
+    """A lead's id in a path: digits as they are written out, of any length."""
+
+    regex = "[1-9][0-9]*"
+
+    def to_python(self, value: str) -> int:
+        """Return the id, or for one of more than 20 digits another that is out of range as well."""
+        return int(value[:20])
+
+
+class LeadsBlueprint(Blueprint):
+    """A flask-smorest blueprint that reads requests strictly."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
+blp.before_request(logs.begin_request)
+blp.after_request(logs.end_request)
+blp.register_error_handler(Exception, error_response)
+
+
+@blp.before_request
+def admit() -> None:
+    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
+    if request.method == "OPTIONS":  # a browser's preflight carries no token
+        return
+    request.max_content_length = MAX_BODY
+    g.leads_caller = current_service().caller()
+    if g.leads_caller.read_only and request.method not in READING:
+        abort(403, message="This token is read-only; use one that may write.")
+
+
+@blp.route("/leads")
+@blp.arguments(LeadQuerySchema, location="query", unknown=RAISE)
+@blp.response(200, LeadPageSchema, description="A page of leads.", headers=HEADERS["page"])
+@blp.doc(operationId="listLeads", security=SECURITY, responses=ERRORS["read"])
+def list_leads(query: dict[str, Any]) -> Response:
+    """List the caller's leads, newest first."""
+    try:
+        page = current_service().leads.page(g.leads_caller.user_id, **query)
+    except CursorNotFoundError:
+        abort(422, errors={"query": {"cursor": ["Must be the next_cursor of a page of yours."]}})
+    else:
+        return json_response(page._asdict(), headers=_next_link(page.next_cursor))
+
+
+@blp.route("/leads", methods=["POST"])
+@blp.arguments(LeadCreateSchema)
+@blp.response(201, LeadSchema, description="The new lead.", headers=HEADERS["created"])
+@blp.doc(operationId="createLead", security=SECURITY, responses=ERRORS["write"])
+def create_lead(body: dict[str, Any]) -> Response:
+    """Create a lead from a company; it starts as new."""
+    lead = current_service().leads.create(g.leads_caller.user_id, **_without_null(body))
+    return json_response(lead, 201, {"Location": f"{request.base_url}/{lead['id']}"})
+
+
+@blp.route("/leads/<lead_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
+@blp.arguments(LeadUpdateSchema)
+@blp.response(200, LeadSchema, description="The lead as it is now.", headers=HEADERS["any"])
+@blp.doc(operationId="updateLead", security=SECURITY, responses=ERRORS["write"] | ERRORS["one"])
+def update_lead(body: dict[str, Any], lead_id: int) -> Response:
+    """Change a lead's status or notes; only what is sent changes."""
+    try:
+        lead = current_service().leads.update(g.leads_caller.user_id, lead_id, _without_null(body))
+    except LeadNotFoundError:
+        abort(404, message="There is no such lead.")
+    else:
+        return json_response(lead)
+
+
+def _without_null(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: "" if value is None else value for name, value in body.items()}
+
+
+def _next_link(cursor: int | None) -> dict[str, str]:
+    if cursor is None:
+        return {}
+    query = urlencode({**request.args, "cursor": cursor})
+    return {"Link": f'<{request.base_url}?{query}>; rel="next"'}

@@ -1,0 +1,58 @@
+"""The leads as an application of their own."""
+
+from typing import Any
+
+from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from leads_service import config, db, logs, scoring
+from leads_service.api import admit
+from leads_service.embed import init_app
+from leads_service.models import Clock, utc_now
+from leads_service.openapi import SPEC, LeadsApi
+from leads_service.pages import pages
+from leads_service.responses import error_response
+
+URL_PREFIX = "/v1"
+
+
+def create_app(
+    settings: dict[str, Any] | None = None,
+    *,
+    instance_path: str | None = None,
+    migrate: bool = True,
+    clock: Clock = utc_now,
+) -> Flask:
+    """Return the application, set up by the environment and, over that, by ``settings``.
+
+    Unless told not to, brings the store's schema up to date. Raises ConfigError for a setting that
+    can't be used, StoreError for a store that can't.
+    """
+    app = Flask(__name__, instance_path=instance_path)
+    app.config.update(SPEC, **config.load(settings))
+    logs.configure(app.config["LEADS_LOG_LEVEL"])
+    database = db.open_database(
+        config.database_url(app.config, app.instance_path),
+        busy_timeout=app.config["LEADS_BUSY_TIMEOUT"],
+    )
+    if migrate:
+        db.migrate(database)
+    app.before_request(logs.begin_request)
+    app.before_request(_admit_nowhere)
+    app.after_request(logs.end_request)
+    app.register_error_handler(Exception, error_response)
+    api = LeadsApi(app)
+    scorer = scoring.load(app.config["LEADS_SCORER"])
+    init_app(app, api=api, database=database, scorer=scorer, url_prefix=URL_PREFIX, clock=clock)
+    api.register_blueprint(pages)
+    if hops := app.config["LEADS_PROXY_HOPS"]:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+        )
+    return app
+
+
+def _admit_nowhere() -> None:
+    """Ask for a token before saying that there is nothing at a path or for a method under /v1."""
+    if request.routing_exception is not None and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
+        admit()

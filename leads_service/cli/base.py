@@ -1,0 +1,50 @@
+"""What all commands share: errors in one line, the prepared store, tables."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from peewee import PeeweeException
+
+from leads_service.auth import AccountError
+from leads_service.config import ConfigError
+from leads_service.db import StoreError, migrate
+from leads_service.scoring import ScorerError
+from leads_service.service import Service, current_service
+
+EXPECTED = (AccountError, ConfigError, ScorerError, StoreError)
+
+
+class Commands(AppGroup):
+    """A group whose commands end with one line and exit code 1 when they can't do their work."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from error
+        except PeeweeException as error:
+            raise click.ClickException(
+                f"the store failed ({error}); see: leads-service db status"
+            ) from error
+
+
+commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")
+
+
+def ready_service() -> Service:
+    """Return the application's service once its store is up to date."""
+    service = current_service()
+    migrate(service.database)
+    return service
+
+
+def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their headers, each column as wide as its widest cell."""
+    table = [headers, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,58 @@
+"""Commands about leads."""
+
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from leads_service.cli.base import ready_service
+
+BAR_WIDTH = 40
+BLOCK = "█"
+
+
+@click.command("rescore")
+@with_appcontext
+def rescore() -> None:
+    r"""Apply the scorer, when it has changed, to the leads that exist.
+
+    \b
+    Example:  LEADS_SCORER=acme.scoring:score leads-service rescore
+    """
+    leads = ready_service().leads
+    total = sum(leads.count_by_status().values())
+    with click.progressbar(length=total, label="Scoring", file=sys.stderr) as bar:
+        for count in leads.rescore():
+            bar.update(count)
+    click.echo(f"{total} leads scored.")
+
+
+@click.command("pipeline")
+@click.option("--user", "name", metavar="NAME", help="This user's leads only.")
+@with_appcontext
+def pipeline(name: str | None) -> None:
+    r"""Show the pipeline at a glance: how many leads stand at each status.
+
+    \b
+    Example:  leads-service pipeline --user alice
+    """
+    service = ready_service()
+    user_id = None if name is None else service.accounts.user_id(name)
+    counts = service.leads.count_by_status(user_id)
+    total = sum(counts.values())
+    most = max(1, *counts.values())
+    block = BLOCK if _can_print(BLOCK) else "#"
+    for status, count in counts.items():
+        share = count / total if total else 0
+        bar = block * round(BAR_WIDTH * count / most)
+        click.echo(f"{status:<9}  {count:>9,}  {share:>6.1%}  {bar}".rstrip())
+    rate = counts["converted"] / total if total else 0
+    click.echo(f"\nConversion rate: {rate:.1%} ({counts['converted']:,} of {total:,} leads)")
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""The command that serves."""
+
+import os
+import socket
+from shlex import quote
+
+import click
+from flask.cli import with_appcontext
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from leads_service.cli.base import ready_service
+from leads_service.service import Service
+
+APPLICATION = "leads_service.app:create_app"
+MAX_DEFAULT_WORKERS = 4
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS),
+    show_default="one per processor, 4 at most",
+    help="How many processes answer.",
+)
+@click.option(
+    "--first-user", metavar="NAME", help="Add this user, and print a token, if there is no user."
+)
+@with_appcontext
+def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
+    r"""Serve the leads until interrupted.
+
+    \b
+    Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2
+    """
+    service = ready_service()
+    _check_free(host, port)
+    base = f"http://{_reachable(host)}:{port}"
+    click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
+    if first_user is not None:
+        click.echo(_welcome(service, first_user, base))
+    service.database.close()
+    Granian(
+        APPLICATION,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        factory=True,
+        workers=workers,
+        # SQLite has one writer and Python one lock: a second thread would wait, not work.
+        blocking_threads=1,
+        respawn_failed_workers=True,
+        websockets=False,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise ClickException if nobody can listen there.
+
+    The server's own sockets share their port, so it would start beside another one unnoticed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host} port {port} ({error.strerror}); "
+            "choose others with --host and --port"
+        ) from error
+
+
+def _reachable(host: str) -> str:
+    """Return a name under which this machine reaches a server that listens on ``host``."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def _welcome(service: Service, name: str, base: str) -> str:
+    """Return a line for a new user to paste; if there are users already, how to make a token."""
+    accounts = service.accounts
+    if users := accounts.users():
+        return f"For a token: leads-service token create {quote(users[0]['name'])}"
+    accounts.add_user(name)
+    token = accounts.create_token(name, label="first")
+    return (
+        f"Added the user {name}. Create a lead with this line; it holds the token, which is shown "
+        f"this once:\n\n"
+        f"curl {base}/v1/leads -H 'Authorization: Bearer {token}' "
+        "-H 'Content-Type: application/json' -d '{\"company_id\": 42}'\n"
+    )

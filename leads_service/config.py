@@ -1,0 +1,81 @@
+"""What an operator can set: defaults, and ``LEADS_*`` variables, checked at the start."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Config
+
+
+class ConfigError(Exception):
+    """A setting that can't be used; the message is one line that names it."""
+
+
+class Setting(NamedTuple):
+    """One setting: its default, the test a value must pass, and the words for what passes."""
+
+    default: Any
+    accepts: Callable[[Any], bool]
+    expected: str
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+SETTINGS = {
+    "LEADS_DATABASE": Setting(
+        None,
+        lambda value: value is None or _text(value),
+        "a URL such as sqlite:////var/lib/leads/leads.db",
+    ),
+    "LEADS_BUSY_TIMEOUT": Setting(5, _whole(0, 3600), "a whole number of seconds from 0 to 3600"),
+    "LEADS_LOG_LEVEL": Setting(
+        "info", ("debug", "info", "warning", "error").__contains__, "debug, info, warning or error"
+    ),
+    "LEADS_PROXY_HOPS": Setting(0, _whole(0, 10), "a whole number from 0 to 10"),
+    "LEADS_SCORER": Setting(
+        "leads_service.scoring:points_by_stage", _text, "a function as package.module:function"
+    ),
+}
+
+
+def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return every setting: its default, over it the environment's value, over that ``overrides``.
+
+    Raises ConfigError for a value that its setting does not accept, and for a name that is no
+    setting but looks like a misspelt one; other ``LEADS_*`` variables are somebody else's.
+    """
+    environment = Config(root_path="")
+    environment.from_prefixed_env("LEADS")
+    given = {f"LEADS_{name}": value for name, value in environment.items()} | (overrides or {})
+    for name in given.keys() - SETTINGS.keys():
+        if similar := get_close_matches(name, SETTINGS, n=1, cutoff=0.85):
+            raise ConfigError(f"{name} is not a setting; did you mean {similar[0]}?")
+    values = {name: given.get(name, setting.default) for name, setting in SETTINGS.items()}
+    for name, value in values.items():
+        if not SETTINGS[name].accepts(value):
+            raise ConfigError(f"{name} must be {SETTINGS[name].expected}, not {value!r}")
+    return values
+
+
+def database_url(settings: dict[str, Any], instance_path: str) -> str:
+    """Return the database's URL: the one that is set, or ``leads.db`` in the instance folder.
+
+    Creates the instance folder if it has to; raises ConfigError if it can't.
+    """
+    if settings["LEADS_DATABASE"] is not None:
+        return str(settings["LEADS_DATABASE"])
+    folder = Path(instance_path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot create {folder} ({error.strerror}); set LEADS_DATABASE to a writable place"
+        ) from error
+    return f"sqlite:///{folder / 'leads.db'}"

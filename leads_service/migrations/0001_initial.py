@@ -1,0 +1,61 @@
+"""Users, their tokens, and the leads.
+
+AUTOINCREMENT: an id is never used again, even after the row with the highest one is gone.
+The leads' owner is no foreign key: in a host application the users are the host's.
+"""
+
+from peewee import Database
+from playhouse.migrate import SchemaMigrator
+
+TIMESTAMP = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
+
+TABLES = (
+    """
+    CREATE TABLE leads_user (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100),
+        created_at TEXT NOT NULL CHECK (created_at GLOB '{TIMESTAMP}')
+    ) STRICT
+    """,
+    """
+    CREATE TABLE leads_token (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id INTEGER NOT NULL REFERENCES leads_user (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL UNIQUE CHECK (length(digest) = 64),
+        prefix TEXT NOT NULL,
+        label TEXT NOT NULL,
+        read_only INTEGER NOT NULL CHECK (read_only IN (0, 1)),
+        created_at TEXT NOT NULL CHECK (created_at GLOB '{TIMESTAMP}'),
+        expires_at TEXT CHECK (expires_at GLOB '{TIMESTAMP}'),
+        last_used_at TEXT CHECK (last_used_at GLOB '{TIMESTAMP}')
+    ) STRICT
+    """,
+    """
+    CREATE TABLE leads_lead (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id INTEGER NOT NULL,
+        company_id INTEGER NOT NULL CHECK (company_id >= 1),
+        status TEXT NOT NULL
+            CHECK (status IN ('new', 'contacted', 'qualified', 'converted', 'lost')),
+        notes TEXT NOT NULL CHECK (length(notes) <= 10000 AND instr(notes, char(0)) = 0),
+        score INTEGER NOT NULL CHECK (score BETWEEN 0 AND 100),
+        created_at TEXT NOT NULL CHECK (created_at GLOB '{TIMESTAMP}'),
+        updated_at TEXT NOT NULL
+            CHECK (updated_at GLOB '{TIMESTAMP}' AND updated_at >= created_at)
+    ) STRICT
+    """,
+)
+
+INDEXES = (
+    "CREATE INDEX leads_token_user ON leads_token (user_id)",
+    # The order of every list, and of the date filters and cursors, which are ranges of it.
+    "CREATE INDEX leads_lead_newest ON leads_lead (user_id, created_at, id)",
+)
+
+
+def up(migrator: SchemaMigrator, db: Database) -> None:
+    """Create the tables and indexes."""
+    for table in TABLES:
+        db.execute_sql(table.format(TIMESTAMP=TIMESTAMP))
+    for index in INDEXES:
+        db.execute_sql(index)

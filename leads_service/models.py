@@ -1,0 +1,76 @@
+"""The tables. They speak to the database that a query is run on; none is bound to them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from peewee import (
+    AutoField,
+    BigIntegerField,
+    BooleanField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+STATUSES = ("new", "contacted", "qualified", "converted", "lost")
+MAX_NOTES = 10_000  # code points
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC: the clock unless another one is given."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a UTC time as it is stored and shown: RFC 3339, microseconds, ``Z``.
+
+    One fixed width, so that the order of the texts is the order of the times.
+    """
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+class User(Model):
+    """Somebody who owns leads."""
+
+    id = AutoField()
+    name = TextField(unique=True)
+    created_at = TextField()
+
+    class Meta:
+        table_name = "leads_user"
+
+
+class Token(Model):
+    """A way in for a user; of the token itself, the SHA-256 and the first characters are kept."""
+
+    id = AutoField()
+    user = ForeignKeyField(User, backref="tokens")
+    digest = TextField(unique=True)
+    prefix = TextField()
+    label = TextField()
+    read_only = BooleanField()
+    created_at = TextField()
+    expires_at = TextField(null=True)
+    last_used_at = TextField(null=True)
+
+    class Meta:
+        table_name = "leads_token"
+
+
+class Lead(Model):
+    """A company on its way through the pipeline, owned by one user."""
+
+    id = AutoField()
+    user_id = BigIntegerField()
+    company_id = BigIntegerField()
+    status = TextField()
+    notes = TextField()
+    score = IntegerField()
+    created_at = TextField()
+    updated_at = TextField()
+
+    class Meta:
+        table_name = "leads_lead"

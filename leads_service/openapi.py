@@ -1,0 +1,146 @@
+"""What the OpenAPI document says beyond the views and schemas: errors, headers, the token."""
+
+from typing import Any
+
+from apispec import APISpec
+from flask_smorest import Api
+from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
+from marshmallow import fields
+
+from leads_service.db import MAX_INTEGER
+from leads_service.version import __version__
+
+DESCRIPTION = """\
+Track a sales pipeline: create leads from companies, move them through five statuses, keep notes,
+list them with filters and cursors. Every user sees their own leads and no others: somebody else's
+lead does not exist for you (404).
+
+* Leads are listed newest first: by `created_at`, then `id`, both descending. Follow `next_cursor`,
+  or the `Link` header, to the next page; leads that are created meanwhile do not disturb the walk.
+* `created_after` and `created_before` are whole days in UTC, both included.
+* Requests are read strictly: an unknown or repeated parameter, an unknown field, a number sent as
+  text or the other way round is an error (422) that names it.
+* Times are RFC 3339 in UTC with microseconds.
+* `score` is computed by the service when a lead is created or changed; it can't be set.
+"""
+
+
+class ErrorSchema(SmorestErrorSchema):
+    """Any error."""
+
+    code = fields.Integer(
+        required=True, metadata={"description": "The HTTP status.", "example": 422}
+    )
+    status = fields.String(
+        required=True,
+        metadata={"description": "Its name.", "example": "Unprocessable Entity"},
+    )
+    message = fields.String(
+        required=True,
+        metadata={
+            "description": "What is wrong, in a sentence.",
+            "example": "The request is not valid; see errors.",
+        },
+    )
+    errors = fields.Dict(
+        metadata={
+            "description": "With 422: what is wrong by place (json, query) and name.",
+            "example": {"json": {"company_id": ["Not a valid integer."]}},
+        }
+    )
+
+
+def _header(description: str, example: Any, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+_ANY = {
+    "X-Request-ID": _header(
+        "The request's id: yours, if you sent a sane one, or a new one.", "4f0c6a52"
+    )
+}
+_LINK = _header(
+    "The full address of the next page, when there is one.",
+    '<http://127.0.0.1:8000/v1/leads?cursor=100>; rel="next"',
+)
+_LOCATION = _header("The lead's address.", "http://127.0.0.1:8000/v1/leads/100")
+HEADERS = {"any": _ANY, "page": _ANY | {"Link": _LINK}, "created": _ANY | {"Location": _LOCATION}}
+
+
+def _error(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": _ANY | {name.replace("_", "-"): header for name, header in headers.items()},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+
+_COMMON = {
+    401: _error(
+        "The token is missing, malformed, unknown, expired or revoked.",
+        WWW_Authenticate=_header("How to authenticate.", 'Bearer realm="leads"'),
+    ),
+    422: _error(
+        "A parameter or field has a wrong type or value, or is unknown; `errors` names it."
+    ),
+    500: _error("Something unforeseen; the message holds the request's id and nothing else."),
+    503: _error(
+        "The store can't be reached or stays locked; nothing was stored.",
+        Retry_After=_header("Seconds to wait.", 1, "integer"),
+    ),
+}
+ERRORS = {
+    "read": _COMMON,
+    "write": _COMMON
+    | {
+        400: _error("The body is not JSON in UTF-8."),
+        403: _error("The token is read-only."),
+        413: _error("The body is larger than 256 KiB."),
+        415: _error("The Content-Type is not application/json."),
+    },
+    "one": {404: _error("The caller has no lead with this id.")},
+}
+
+SECURITY: list[dict[str, list[str]]] = [{"token": []}]
+
+LEAD_ID = {
+    "in": "path",
+    "name": "lead_id",
+    "required": True,
+    "description": "The lead's id.",
+    "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_INTEGER},
+    "example": 100,
+}
+
+SPEC = {
+    "API_TITLE": "Leads API",
+    "API_VERSION": __version__,
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+    },
+}
+
+
+def describe(spec: APISpec) -> None:
+    """Add to ``spec`` what the leads' operations refer to and the framework does not bring."""
+    spec.components.security_scheme(
+        "token",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Made with `leads-service token create NAME`; a token may be read-only.",
+        },
+    )
+
+
+class LeadsApi(Api):
+    """The OpenAPI document of an application that is nothing but leads."""
+
+    ERROR_SCHEMA = ErrorSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
+
+    def _register_error_handlers(self) -> None:
+        """Register none: the application has one handler for everything."""

@@ -1,0 +1,26 @@
+"""What an application has of ours, and where it keeps it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flask import current_app
+from peewee import Database
+
+from leads_service.auth import Accounts, Caller
+from leads_service.leads import Leads
+
+EXTENSION = "leads_service"
+
+
+class Service(NamedTuple):
+    """The store, what can be done with it, and who is calling."""
+
+    database: Database
+    leads: Leads
+    accounts: Accounts
+    caller: Callable[[], Caller]
+
+
+def current_service() -> Service:
+    """Return what the current application has of ours."""
+    return current_app.extensions[EXTENSION]  # type: ignore[no-any-return]
