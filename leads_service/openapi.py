@@ -75,11 +75,16 @@ def _error(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_COMMON = {
+_RESPONSES = {
+    400: _error("The body is not JSON in UTF-8."),
     401: _error(
         "The token is missing, malformed, unknown, expired or revoked.",
         WWW_Authenticate=_header("How to authenticate.", 'Bearer realm="leads"'),
     ),
+    403: _error("The token is read-only."),
+    404: _error("The caller has no lead with this id."),
+    413: _error("The body is larger than 256 KiB."),
+    415: _error("The Content-Type is not application/json."),
     422: _error(
         "A parameter or field has a wrong type or value, or is unknown; `errors` names it."
     ),
@@ -89,17 +94,12 @@ _COMMON = {
         Retry_After=_header("Seconds to wait.", 1, "integer"),
     ),
 }
-ERRORS = {
-    "read": _COMMON,
-    "write": _COMMON
-    | {
-        400: _error("The body is not JSON in UTF-8."),
-        403: _error("The token is read-only."),
-        413: _error("The body is larger than 256 KiB."),
-        415: _error("The Content-Type is not application/json."),
-    },
-    "one": {404: _error("The caller has no lead with this id.")},
-}
+
+
+def errors(*statuses: int) -> dict[int, str]:
+    """Return, for an operation's documentation, the responses with these error statuses."""
+    return {status: f"Leads{status}" for status in statuses}
+
 
 SECURITY: list[dict[str, list[str]]] = [{"token": []}]
 
@@ -134,6 +134,8 @@ def describe(spec: APISpec) -> None:
             "description": "Made with `leads-service token create NAME`; a token may be read-only.",
         },
     )
+    for status, response in _RESPONSES.items():
+        spec.components.response(f"Leads{status}", response, lazy=True)
 
 
 class LeadsApi(Api):

@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from leads_service.db import touch
-from leads_service.openapi import ERRORS, HEADERS
+from leads_service.openapi import HEADERS, errors
 from leads_service.responses import json_response
 from leads_service.service import current_service
 
@@ -33,7 +33,7 @@ class HealthSchema(Schema):
 @pages.doc(
     operationId="getHealth",
     security=[],
-    responses={status: ERRORS["read"][status] for status in (500, 503)},
+    responses=errors(500, 503),
 )
 def health() -> Response:
     """Say whether the service works and reaches its store; needs no token."""

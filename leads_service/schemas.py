@@ -15,8 +15,14 @@ from leads_service.scoring import MAX_SCORE
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 
-is_id = Range(1, MAX_INTEGER)
-is_score = Range(0, MAX_SCORE)
+
+def is_between(low: int, high: int) -> Range:
+    """Return the check that a number is within these bounds, both included."""
+    return Range(low, high, error="Must be from {min} to {max}.")
+
+
+is_id = is_between(1, MAX_INTEGER)
+is_score = is_between(0, MAX_SCORE)
 is_status = OneOf(STATUSES, error="Must be one of: {choices}.")
 
 
@@ -147,7 +153,7 @@ class LeadQuerySchema(Schema):
     )
     limit = DecimalDigits(
         load_default=DEFAULT_LIMIT,
-        validate=Range(1, MAX_LIMIT),
+        validate=is_between(1, MAX_LIMIT),
         metadata=_about("How many leads a page has at most.", DEFAULT_LIMIT),
     )
 

@@ -1,0 +1,170 @@
+"""Fixtures: an application on a database of its own, two users, and a server in its own process."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
+
+from leads_service import create_app
+from leads_service.service import Service
+
+# Each example's time depends on the machine; how many there are bounds the whole.
+settings.register_profile(
+    "leads", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("leads")
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parent.parent
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 22, 3, 11, 123456, UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+class Caller(NamedTuple):
+    """A user as a client knows them."""
+
+    id: int
+    token: str
+    client: FlaskClient
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the developer has set from the tests."""
+    for name in [name for name in os.environ if name.startswith("LEADS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'leads.db'}"
+
+
+@pytest.fixture
+def app(url: str, clock: Clock) -> Flask:
+    return create_app({"LEADS_DATABASE": url}, clock=clock)
+
+
+@pytest.fixture
+def service(app: Flask) -> Service:
+    return app.extensions["leads_service"]
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client without a token."""
+    return app.test_client()
+
+
+def caller(app: Flask, name: str, **token: object) -> Caller:
+    accounts = app.extensions["leads_service"].accounts
+    user_id = accounts.add_user(name)
+    secret = accounts.create_token(name, **token)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    return Caller(user_id, secret, client)
+
+
+@pytest.fixture
+def alice(app: Flask) -> Caller:
+    return caller(app, "alice")
+
+
+@pytest.fixture
+def bob(app: Flask, alice: Caller) -> Caller:
+    return caller(app, "bob")
+
+
+class Server(NamedTuple):
+    """A running service, and the token of its one user."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[str]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a command until the block ends; it prints a line once it serves."""
+    process = subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+        process.stdout.close()
+
+
+@contextmanager
+def serve(url: str, *options: str, **environment: str) -> Iterator[Server]:
+    """Run ``leads-service serve`` with a first user until the block ends."""
+    port = free_port()
+    command = [BIN / "leads-service", "serve", "--port", port, "--first-user", "admin", *options]
+    environment = {"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "warning"} | environment
+    with running([str(word) for word in command], environment) as process:
+        base = f"http://127.0.0.1:{port}"
+        token = wait_for_token(process)
+        wait_until_ready(port)
+        yield Server(base, token, process)
+
+
+def wait_for_token(process: subprocess.Popen[str]) -> str:
+    for line in process.stdout:
+        if match := re.search(r"leads_[\w-]{43}", line):
+            return match[0]
+    raise AssertionError(f"the server printed no token and ended with {process.wait()}")
+
+
+def wait_until_ready(port: int) -> None:
+    """Block until the server accepts connections; the kernel queues them from then on."""
+    deadline = datetime.now(UTC) + timedelta(seconds=30)
+    while datetime.now(UTC) < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise AssertionError("the server did not come up within 30 seconds")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with two workers for all tests that need a real one."""
+    with serve(
+        f"sqlite:///{tmp_path_factory.mktemp('server') / 'leads.db'}", "--workers", "2"
+    ) as it:
+        yield it

@@ -1,0 +1,21 @@
+"""Scorers for the tests, good and bad."""
+
+
+def by_notes(*, user_id: int, company_id: int, status: str, notes: str) -> int:
+    return min(100, len(notes))
+
+
+def raises(**lead: object) -> int:
+    raise RuntimeError("secret internals")
+
+
+def text(**lead: object) -> str:
+    return "50"
+
+
+def too_much(**lead: object) -> int:
+    return 101
+
+
+def a_bool(**lead: object) -> bool:
+    return True

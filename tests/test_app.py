@@ -1,0 +1,53 @@
+"""The application as a whole: settings, proxies, scorers, two at once."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Caller, Clock, caller
+
+from leads_service import create_app
+from leads_service.config import ConfigError
+
+
+def test_default_database_is_in_the_instance_folder(tmp_path: Path) -> None:
+    create_app(instance_path=str(tmp_path / "instance"))
+    assert (tmp_path / "instance" / "leads.db").is_file()
+
+
+def test_instance_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="set LEADS_DATABASE to a writable place"):
+        create_app(instance_path=str(tmp_path / "file" / "instance"))
+
+
+def test_the_environment_sets_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADS_DATABASE", f"sqlite:///{tmp_path}/other%20name.db")
+    create_app()
+    assert (tmp_path / "other name.db").is_file()
+
+
+@pytest.mark.parametrize(("hops", "address"), [(0, "http://localhost"), (1, "https://crm.test/x")])
+def test_proxy_headers_are_trusted_when_told(
+    url: str, alice: Caller, hops: int, address: str
+) -> None:
+    client = create_app({"LEADS_DATABASE": url, "LEADS_PROXY_HOPS": hops}).test_client()
+    forwarded = {"Proto": "https", "Host": "crm.test", "Prefix": "/x", "For": "192.0.2.1"}
+    headers = {f"X-Forwarded-{name}": value for name, value in forwarded.items()}
+    headers["Authorization"] = f"Bearer {alice.token}"
+    answer = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
+    assert answer.headers["Location"] == f"{address}/v1/leads/1"
+
+
+def test_a_scorer_of_ones_own(url: str, clock: Clock) -> None:
+    app = create_app({"LEADS_DATABASE": url, "LEADS_SCORER": "scorers:by_notes"}, clock=clock)
+    client = caller(app, "carol").client
+    assert client.post("/v1/leads", json={"company_id": 1, "notes": "123"}).json["score"] == 3
+    assert client.patch("/v1/leads/1", json={"notes": "12345"}).json["score"] == 5
+    assert client.get("/v1/leads?min_score=5").json["data"][0]["id"] == 1
+
+
+def test_two_applications_in_one_process(tmp_path: Path) -> None:
+    apps = [create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path / name}"}) for name in "ab"]
+    clients = [caller(app, "alice").client for app in apps]
+    clients[0].post("/v1/leads", json={"company_id": 1})
+    assert [len(client.get("/v1/leads").json["data"]) for client in clients] == [1, 0]

@@ -1,0 +1,175 @@
+"""One shape for all errors, and nothing inside it that is nobody's business."""
+
+import io
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Caller, Clock
+from flask import Flask
+from flask.testing import FlaskClient
+from peewee import SqliteDatabase
+
+from leads_service import create_app
+from leads_service.logs import JsonLines, ReadableLines
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What our own logger says; it does not pass its records on."""
+    logging.getLogger("leads_service").addHandler(caplog.handler)
+    yield caplog
+    logging.getLogger("leads_service").removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b'{"company_id": 1', b'{"company_id": NaN}', b'{"company_id": -Infinity}']
+    + [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b"{'company_id': 1}", b"\xff", b"\x00"]
+    + ['{"company_id": 1}'.encode(code) for code in ("utf-16", "utf-32", "utf-8-sig")]
+    + ['{"company_id": 1, "notes": "é"}'.encode("latin-1")],
+    ids=lambda body: str(body)[:30],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/leads"), ("PATCH", "/v1/leads/1")])
+def test_no_json(alice: Caller, method: str, path: str, body: bytes) -> None:
+    answer = alice.client.open(path, method=method, data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json == {
+        "code": 400,
+        "status": "Bad Request",
+        "message": "The body is not valid JSON in UTF-8.",
+    }
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/vnd.api+json", "json", "\xff"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/leads"), ("PATCH", "/v1/leads/1")])
+def test_wrong_content_type(alice: Caller, method: str, path: str, kind: str | None) -> None:
+    answer = alice.client.open(path, method=method, data=b'{"company_id": 1}', content_type=kind)
+    assert answer.status_code == 415
+    assert answer.json["message"] == "Send the body as Content-Type: application/json."
+
+
+def test_content_type_may_name_the_charset(alice: Caller) -> None:
+    kind = "Application/JSON; charset=utf-8"
+    answer = alice.client.post("/v1/leads", data=b'{"company_id": 1}', content_type=kind)
+    assert answer.status_code == 201
+
+
+def test_body_size(alice: Caller) -> None:
+    def post(size: int) -> int:
+        body = b'{"company_id": 1}'.ljust(size)
+        return alice.client.post(
+            "/v1/leads", data=body, content_type="application/json"
+        ).status_code
+
+    assert post(256 * 1024) == 201
+    assert post(256 * 1024 + 1) == 413
+
+
+def test_unknown_path(alice: Caller, client: FlaskClient) -> None:
+    for answer in (alice.client.get("/v1/nothing"), client.get("/"), client.get("/v1x")):
+        assert answer.status_code == 404
+        assert answer.json["status"] == "Not Found"
+
+
+def test_wrong_method(alice: Caller, client: FlaskClient) -> None:
+    answer = alice.client.delete("/v1/leads/1")
+    assert answer.status_code == 405
+    assert answer.json["code"] == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"PATCH", "OPTIONS"}
+    assert client.post("/healthz").status_code == 405
+
+
+def test_locked_store(url: str, clock: Clock, alice: Caller, log: pytest.LogCaptureFixture) -> None:
+    hasty = create_app({"LEADS_DATABASE": url, "LEADS_BUSY_TIMEOUT": 0}, clock=clock).test_client()
+    hasty.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {alice.token}"
+    other = SqliteDatabase(url.removeprefix("sqlite:///"))
+    with other.atomic("IMMEDIATE"):
+        answer = hasty.post("/v1/leads", json={"company_id": 1})
+        assert hasty.get("/v1/leads").status_code == 200
+    other.close()
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.json == {
+        "code": 503,
+        "status": "Service Unavailable",
+        "message": "The store can't be reached or is busy; nothing was stored. Try again.",
+    }
+    assert "database is locked" in log.text
+    assert hasty.post("/v1/leads", json={"company_id": 1}).json["id"] == 1
+
+
+def test_missing_store(app: Flask, url: str, client: FlaskClient) -> None:
+    app.extensions["leads_service"].database.close()
+    file = Path(url.removeprefix("sqlite:///"))
+    file.write_bytes(b"This is no database, and it is long enough to be taken for one." * 100)
+    for path in ("/v1/leads", "/healthz"):
+        answer = client.get(path, headers={"Authorization": "Bearer x"})
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("scorer", ["raises", "text", "too_much", "a_bool"])
+def test_broken_scorer(url: str, alice: Caller, scorer: str, log: pytest.LogCaptureFixture) -> None:
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).json
+    settings = {"LEADS_DATABASE": url, "LEADS_SCORER": f"scorers:{scorer}"}
+    client = create_app(settings).test_client()
+    headers = {"Authorization": f"Bearer {alice.token}", "X-Request-ID": "abc-1"}
+    for answer in (
+        client.post("/v1/leads", json={"company_id": 2}, headers=headers),
+        client.patch("/v1/leads/1", json={"status": "lost"}, headers=headers),
+    ):
+        assert answer.status_code == 500
+        assert answer.json == {
+            "code": 500,
+            "status": "Internal Server Error",
+            "message": "Something went wrong here; it was logged as abc-1.",
+        }
+    assert "ScorerError" in log.text
+    assert alice.client.get("/v1/leads").json["data"] == [lead]
+
+
+@pytest.mark.parametrize("given", ["abc-1", "A.b_c:9", "x" * 128])
+def test_the_callers_request_id(client: FlaskClient, given: str) -> None:
+    for path in ("/v1/leads", "/healthz", "/nothing", "/openapi.json"):
+        answer = client.get(path, headers={"X-Request-ID": given})
+        assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "é", '"', "<script>"])
+def test_no_sane_request_id(client: FlaskClient, given: str) -> None:
+    answer = client.get("/v1/leads", headers={"X-Request-ID": given})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
+
+
+def test_log_line(alice: Caller, log: pytest.LogCaptureFixture) -> None:
+    answer = alice.client.post("/v1/leads", json={"company_id": 1, "notes": "secret"})
+    (record,) = log.records
+    assert record.request.pop("ms") >= 0
+    assert record.request == {
+        "method": "POST",
+        "route": "/v1/leads",
+        "status": 201,
+        "user_id": alice.id,
+        "bytes": len(answer.data),
+    }
+
+
+@pytest.mark.parametrize("formatter", [JsonLines(), ReadableLines()])
+def test_log_line_names_the_request_and_no_secrets(
+    alice: Caller, formatter: logging.Formatter
+) -> None:
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(formatter)
+    logging.getLogger("leads_service").addHandler(handler)
+    body = {"company_id": 1, "notes": "secret"}
+    answer = alice.client.post("/v1/leads", json=body)
+    logging.getLogger("leads_service").removeHandler(handler)
+    line = handler.stream.getvalue()
+    assert line.count("\n") == 1
+    assert answer.headers["X-Request-ID"] in line
+    assert "secret" not in line
+    assert alice.token not in line
+    assert isinstance(formatter, ReadableLines) or json.loads(line)["status"] == 201

@@ -1,0 +1,76 @@
+"""The map of the package: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import leads_service
+
+PACKAGE = Path(leads_service.__file__).parent
+
+# Each room and the rooms that it may import from.
+ROOMS = {
+    "__init__": {"app", "embed", "version"},
+    "__main__": {"app", "cli"},
+    "api": {"leads", "logs", "openapi", "parser", "responses", "schemas", "service"},
+    "app": {"api", "config", "db", "embed", "logs", "models", "openapi", "pages", "responses"}
+    | {"scoring"},
+    "auth": {"db", "models"},
+    "cli": {"auth", "cli", "config", "db", "scoring", "service"},
+    "config": set(),
+    "db": {"config"},
+    "embed": {"api", "auth", "cli", "leads", "models", "openapi", "scoring", "service"},
+    "leads": {"db", "models", "scoring"},
+    "logs": {"models"},
+    "migrations": set(),
+    "models": set(),
+    "openapi": {"db", "version"},
+    "pages": {"db", "openapi", "responses", "service"},
+    "parser": set(),
+    "responses": set(),
+    "schemas": {"db", "models", "scoring"},
+    "scoring": {"config"},
+    "service": {"auth", "leads"},
+    "version": set(),
+}
+WITHOUT_FLASK = {"db", "leads", "models", "schemas", "scoring"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(file: Path) -> str:
+    """Return the module's name, or its package's for one in a sub-package."""
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(file: Path) -> Iterator[tuple[ast.stmt, str]]:
+    """Yield every import statement of a file with the full name of what it imports."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                yield node, f"{node.module}.{alias.name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports(file: Path) -> None:
+    room = room_of(file)
+    top_level = ast.parse(file.read_text()).body
+    for statement, name in imports(file):
+        assert any(ast.dump(statement) == ast.dump(node) for node in top_level), f"late: {name}"
+        package, _, rest = name.partition(".")
+        if package == "leads_service" and rest != "create_app":
+            assert rest.partition(".")[0] in ROOMS[room], f"{room} imports {name}"
+        assert not (package == "flask" and room in WITHOUT_FLASK), f"{room} imports {name}"
+
+
+def test_every_room_is_on_the_map() -> None:
+    assert {room_of(file) for file in FILES} == ROOMS.keys()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_every_file_fits_a_few_screens(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 200

@@ -1,0 +1,90 @@
+"""The health check, the OpenAPI document and the page that shows it."""
+
+import re
+
+from conftest import Caller
+from flask.testing import FlaskClient
+
+from leads_service import __version__
+
+
+def test_health(client: FlaskClient) -> None:
+    answer = client.get("/healthz")
+    assert answer.status_code == 200
+    assert answer.json == {"status": "ok"}
+
+
+def test_document(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").json
+    assert document["openapi"].startswith("3.")
+    assert document["info"]["version"] == __version__
+    statuses = {
+        f"{method} {path}": set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+    }
+    common = {"401", "422", "500", "503"}
+    body = {"400", "403", "413", "415"}
+    assert statuses == {
+        "get /v1/leads": {"200"} | common,
+        "post /v1/leads": {"201"} | common | body,
+        "patch /v1/leads/{lead_id}": {"200", "404"} | common | body,
+        "get /healthz": {"200", "500", "503"},
+    }
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for operation in (
+        document["paths"]["/v1/leads"]["get"],
+        document["paths"]["/v1/leads"]["post"],
+    ):
+        assert operation["security"] == [{"token": []}]
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+
+
+def test_the_document_names_every_bound(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").json
+    parameters = {
+        parameter["name"]: parameter["schema"]
+        for parameter in document["paths"]["/v1/leads"]["get"]["parameters"]
+    }
+    assert {"minimum": 1, "maximum": 200, "default": 50}.items() <= parameters["limit"].items()
+    for name in ("min_score", "max_score"):
+        assert {"minimum": 0, "maximum": 100}.items() <= parameters[name].items()
+    for name in ("company_id", "cursor"):
+        assert {"minimum": 1, "maximum": 2**63 - 1}.items() <= parameters[name].items()
+    notes = document["components"]["schemas"]["LeadCreate"]["properties"]["notes"]
+    assert notes["maxLength"] == 10_000
+    assert document["components"]["schemas"]["LeadCreate"]["additionalProperties"] is False
+
+
+def test_docs_page_needs_nothing_from_elsewhere(client: FlaskClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    addresses = re.findall(r'(?:src|href|data-document)="([^"]*)"', page.text)
+    assert len(addresses) == 5
+    for address in addresses:
+        assert address.startswith("/")
+        with client.get(address) as answer:
+            assert answer.status_code == 200
+    assert not re.search(r"<script[^>]*>[^<]", page.text)
+
+
+def test_docs_files_are_those_of_swagger_ui_only(client: FlaskClient) -> None:
+    for name in ("nothing.js", "..%2f__init__.py", "%2fetc%2fpasswd"):
+        assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_get_is_answered_behind_a_prefix(alice: Caller) -> None:
+    """A server that mounts the application says so in SCRIPT_NAME."""
+    client = alice.client
+    for number in (1, 2):
+        answer = client.post(
+            "/v1/leads", json={"company_id": number}, environ_overrides={"SCRIPT_NAME": "/crm"}
+        )
+        assert answer.headers["Location"] == f"http://localhost/crm/v1/leads/{number}"
+    answer = client.get("/v1/leads?limit=1", environ_overrides={"SCRIPT_NAME": "/crm"})
+    assert answer.headers["Link"] == '<http://localhost/crm/v1/leads?limit=1&cursor=2>; rel="next"'
