@@ -2,20 +2,17 @@
 
 import os
 import sys
-from functools import partial
 
 from flask.cli import ScriptInfo
 
-from leads_service.app import create_app
+from leads_service.app import application
 from leads_service.cli import commands
 
 
 def main() -> None:
     """Run the command that the arguments name, on the application that the environment sets up."""
     sys.path.append(os.getcwd())  # where a LEADS_SCORER of one's own is likely to lie
-    commands(
-        obj=ScriptInfo(create_app=partial(create_app, migrate=False)), prog_name="leads-service"
-    )
+    commands(obj=ScriptInfo(create_app=application), prog_name="leads-service")
 
 
 if __name__ == "__main__":

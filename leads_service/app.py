@@ -1,5 +1,6 @@
 """The leads as an application of their own."""
 
+from functools import cache
 from typing import Any
 
 from flask import Flask, request
@@ -50,6 +51,16 @@ def create_app(
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
         )
     return app
+
+
+@cache
+def application() -> Flask:
+    """Return the process's application, without migrating its store.
+
+    The commands and the server's workers share it: a worker that is forked has it at once, and so
+    knows from its first moment how to stop; one that is spawned makes its own.
+    """
+    return create_app(migrate=False)
 
 
 def _admit_nowhere() -> None:

@@ -146,3 +146,6 @@ class LeadsApi(Api):
 
     def _register_error_handlers(self) -> None:
         """Register none: the application has one handler for everything."""
+
+    def _register_pagination_header(self) -> None:
+        """Register none: pages are told of in the answer, not in flask-smorest's header."""

@@ -1,18 +1,66 @@
 """The service as its users meet it: processes, sockets, HTTP."""
 
 import json
+import subprocess
 import urllib.request
+from pathlib import Path
 
-from conftest import Server
+from conftest import BIN, Server, free_port, running, serve, wait_until_ready
+
+
+def create(base: str, token: str) -> tuple[int, dict[str, object], str]:
+    """Create a lead over HTTP; return the status, the lead and its address."""
+    request = urllib.request.Request(
+        f"{base}/v1/leads",
+        json.dumps({"company_id": 42}).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return answer.status, json.load(answer), answer.headers["Location"]
 
 
 def test_serve(server: Server) -> None:
-    request = urllib.request.Request(
-        f"{server.url}/v1/leads",
-        json.dumps({"company_id": 42}).encode(),
-        {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 201
-        lead = json.load(answer)
-        assert answer.headers["Location"] == f"{server.url}/v1/leads/{lead['id']}"
+    status, lead, address = create(server.url, server.token)
+    assert status == 201
+    assert address == f"{server.url}/v1/leads/{lead['id']}"
+
+
+def test_a_stop_loses_nothing(url: str) -> None:
+    with serve(url) as first:
+        _, lead, _ = create(first.url, first.token)
+        first.process.terminate()
+        assert first.process.wait(timeout=30) == 0
+    port = free_port()
+    command = [str(BIN / "leads-service"), "serve", "--port", str(port)]
+    with running(command, {"LEADS_DATABASE": url}):
+        wait_until_ready(port)
+        status, second, _ = create(f"http://127.0.0.1:{port}", first.token)
+    assert (status, second["id"]) == (201, lead["id"] + 1)
+
+
+def test_gunicorn(url: str) -> None:
+    """Any WSGI server can run wsgi.py."""
+    environment = {"LEADS_DATABASE": url}
+    with running([str(BIN / "leads-service"), "user", "add", "alice"], environment) as command:
+        assert command.wait() == 0
+    with running([str(BIN / "leads-service"), "token", "create", "alice"], environment) as command:
+        token = command.stdout.read().strip()
+    port = free_port()
+    gunicorn = [str(BIN / "gunicorn"), "wsgi:app", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
+    with running(gunicorn, environment):
+        wait_until_ready(port)
+        assert create(f"http://127.0.0.1:{port}", token)[0] == 201
+
+
+def test_wsgi_ends_with_one_line_when_a_setting_is_wrong(tmp_path: Path) -> None:
+    command = [str(BIN / "python"), "-c", "import wsgi"]
+    for name, value in (
+        ("LEADS_DATABASE", f"sqlite:///{tmp_path}/no/leads.db"),
+        ("LEADS_LOG_LEVEL", "x"),
+    ):
+        with running(command, {name: value}, stderr=subprocess.PIPE) as process:
+            assert process.wait() == 1
+            (line,) = process.stderr.read().splitlines()
+            process.stderr.close()
+        assert line.startswith("leads-service: ")
+        assert name in line

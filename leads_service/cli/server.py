@@ -1,6 +1,7 @@
 """The command that serves."""
 
 import os
+import signal
 import socket
 from shlex import quote
 
@@ -13,8 +14,9 @@ from granian.log import LogLevels
 from leads_service.cli.base import ready_service
 from leads_service.service import Service
 
-APPLICATION = "leads_service.app:create_app"
+APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
+STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
 
 
 @click.command("serve")
@@ -44,6 +46,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
     if first_user is not None:
         click.echo(_welcome(service, first_user, base))
     service.database.close()
+    os.register_at_fork(after_in_child=_stop_when_told)
     Granian(
         APPLICATION,
         address=host,
@@ -54,9 +57,20 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         # SQLite has one writer and Python one lock: a second thread would wait, not work.
         blocking_threads=1,
         respawn_failed_workers=True,
+        workers_kill_timeout=STOP_WITHIN,
         websockets=False,
         log_level=LogLevels.warning,
     ).serve()
+
+
+def _stop_when_told() -> None:
+    """Let a worker that does not serve yet end when it is told to.
+
+    Granian's workers inherit the handlers of the process that forks them, which do nothing in
+    them, until they have their own: a stop that came in between was lost, and the server hung.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _check_free(host: str, port: int) -> None:
