@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 
 from flask.cli import ScriptInfo
 
@@ -11,6 +12,9 @@ from leads_service.cli import commands
 
 def main() -> None:
     """Run the command that the arguments name, on the application that the environment sets up."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name may hold what the terminal can't show
+            stream.reconfigure(errors="backslashreplace")
     sys.path.append(os.getcwd())  # where a LEADS_SCORER of one's own is likely to lie
     commands(obj=ScriptInfo(create_app=application), prog_name="leads-service")
 

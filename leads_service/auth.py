@@ -1,136 +1,12 @@
-"""Users and their tokens: who exists, who calls, and what the call may do."""
+"""Who sent a request: the token in it, and what is said to those who have none."""
 
-import secrets
-from collections.abc import Callable, Iterable
-from datetime import timedelta
-from hashlib import sha256
-from shlex import quote
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from flask_httpauth import HTTPTokenAuth
-from peewee import Database, IntegrityError
 from webargs.flaskparser import abort
 
-from leads_service.db import Statement, parameter, write_if_idle
-from leads_service.models import Clock, Token, User, timestamp, utc_now
-
-TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
-TOKEN_BYTES = 32  # 256 bits of entropy
-PREFIX_LENGTH = len(TOKEN_MARK) + 6  # enough to recognise a token by, far too little to guess it
-MAX_NAME = 100
-USE_NOTED_EVERY = timedelta(minutes=1)
-
-
-class AccountError(Exception):
-    """A request about users or tokens that can't be met; the message names the remedy."""
-
-
-class Caller(NamedTuple):
-    """Whose leads a request is about, and whether it may change them."""
-
-    user_id: int
-    read_only: bool = False
-
-
-class Accounts:
-    """The users and tokens in one database."""
-
-    def __init__(self, database: Database, clock: Clock = utc_now):
-        self._database = database
-        self._clock = clock
-        self._find = Statement(
-            database,
-            Token.select(
-                Token.id, Token.user, Token.read_only, Token.expires_at, Token.last_used_at
-            ).where(Token.digest == parameter("digest")),
-        )
-        self._note_use = Statement(
-            database,
-            Token.update({Token.last_used_at: parameter("now")}).where(
-                Token.id == parameter("token_id")
-            ),
-        )
-
-    def add_user(self, name: str) -> int:
-        """Add a user and return the id; raises AccountError if the name is taken or unfit."""
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
-            raise AccountError(
-                f"{name!r} is no name: use 1 to {MAX_NAME} printable characters, none around it"
-            )
-        user = User.insert(name=name, created_at=timestamp(self._clock()))
-        try:
-            return int(user.execute(self._database))
-        except IntegrityError as error:
-            raise AccountError(
-                f"user {name!r} exists already; "
-                f"for a token: leads-service token create {quote(name)}"
-            ) from error
-
-    def user_id(self, name: str) -> int:
-        """Return the id of the user called ``name``; raises AccountError if there is none."""
-        user = User.select(User.id).where(User.name == name).tuples().first(self._database)
-        if user is None:
-            raise AccountError(
-                f"there is no user {name!r}; add one with: leads-service user add {quote(name)}"
-            )
-        return int(user[0])
-
-    def users(self) -> list[dict[str, Any]]:
-        """Return every user, in the order they were added."""
-        return list(User.select().order_by(User.id).dicts().execute(self._database))
-
-    def create_token(
-        self,
-        name: str,
-        *,
-        read_only: bool = False,
-        lifetime: timedelta | None = None,
-        label: str = "",
-    ) -> str:
-        """Return a new token for the user called ``name``: the only time that anybody sees it.
-
-        Without a ``lifetime`` it never expires. Raises AccountError if there is no such user.
-        """
-        token = TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
-        now = self._clock()
-        Token.insert(
-            user=self.user_id(name),
-            digest=_digest(token),
-            prefix=token[:PREFIX_LENGTH],
-            label=label,
-            read_only=read_only,
-            created_at=timestamp(now),
-            expires_at=None if lifetime is None else timestamp(now + lifetime),
-        ).execute(self._database)
-        return token
-
-    def tokens(self, name: str | None = None) -> Iterable[dict[str, Any]]:
-        """Return every token, or those of the user called ``name``, oldest first."""
-        tokens = Token.select(Token, User.name.alias("user_name")).join(User).order_by(Token.id)
-        if name is not None:
-            tokens = tokens.where(Token.user == self.user_id(name))
-        return list(tokens.dicts().execute(self._database))
-
-    def revoke_token(self, token_id: int) -> None:
-        """End a token at once, for every process; raises AccountError if there is none."""
-        if not Token.delete().where(Token.id == token_id).execute(self._database):
-            raise AccountError(
-                f"there is no token {token_id}; see them with: leads-service token list"
-            )
-
-    def caller(self, token: str | None) -> Caller | None:
-        """Return whom ``token`` speaks for; None if it is unknown, revoked or expired."""
-        row = self._find.run({"digest": _digest(token or "")}).fetchone()
-        if row is None:
-            return None
-        token_id, user_id, read_only, expires_at, last_used_at = row
-        moment = self._clock()
-        now = timestamp(moment)
-        if expires_at is not None and expires_at <= now:
-            return None
-        if last_used_at is None or last_used_at < timestamp(moment - USE_NOTED_EVERY):
-            write_if_idle(self._database, self._note_use, {"token_id": token_id, "now": now})
-        return Caller(user_id, bool(read_only))
+from leads_service.accounts import Accounts, Caller
 
 
 def bearer(accounts: Accounts) -> Callable[[], Caller]:
@@ -158,7 +34,3 @@ def bearer(accounts: Accounts) -> Callable[[], Caller]:
         return auth.current_user()  # type: ignore[no-any-return]
 
     return current_caller  # type: ignore[no-any-return]
-
-
-def _digest(token: str) -> str:
-    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from flask import Config
 
@@ -52,7 +53,12 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     setting but looks like a misspelt one; other ``LEADS_*`` variables are somebody else's.
     """
     environment = Config(root_path="")
-    environment.from_prefixed_env("LEADS")
+    try:
+        environment.from_prefixed_env("LEADS")
+    except TypeError as error:  # LEADS_X=1 with LEADS_X__Y=2: the second wants the first a dict
+        raise ConfigError(
+            "a LEADS_ variable with two underscores in its name contradicts another one; unset it"
+        ) from error
     given = {f"LEADS_{name}": value for name, value in environment.items()} | (overrides or {})
     for name in given.keys() - SETTINGS.keys():
         if similar := get_close_matches(name, SETTINGS, n=1, cutoff=0.85):
@@ -78,4 +84,4 @@ def database_url(settings: dict[str, Any], instance_path: str) -> str:
         raise ConfigError(
             f"cannot create {folder} ({error.strerror}); set LEADS_DATABASE to a writable place"
         ) from error
-    return f"sqlite:///{folder / 'leads.db'}"
+    return f"sqlite:///{quote(str(folder / 'leads.db'))}"

@@ -1,26 +1,22 @@
-"""The store: opening a database, migrating it, and running statements on it.
+"""The store: opening a database, and waiting or not waiting for it.
 
 What only SQLite speaks stands here and in the migrations, nowhere else.
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from time import monotonic, sleep
 from urllib.parse import unquote, urlsplit
 
-from peewee import Database, Node, OperationalError, PeeweeException, SqliteDatabase, Value
-from playhouse.migrations import Runner
+from peewee import Database, OperationalError, SqliteDatabase
 
 from leads_service.config import ConfigError
 
-MIGRATIONS = Path(__file__).with_name("migrations")
-MIGRATION_WAIT = 600  # seconds that a start waits for another process's migrations to end
-MAX_INTEGER = 2**63 - 1  # SQLite's largest, https://www.sqlite.org/datatype3.html
+LOCK_PAUSE = 0.0005  # seconds between two tries for a lock, about what a small write takes
 
 PRAGMAS = {
-    "journal_mode": "wal",  # readers and the writer do not wait for each other
     "synchronous": "full",  # a commit returns when it is on the disk
     "foreign_keys": 1,
 }
@@ -30,56 +26,64 @@ class StoreError(Exception):
     """A store that can't be used as it is; the message is one line that names the remedy."""
 
 
-def open_database(url: str, *, busy_timeout: float = 5) -> SqliteDatabase:
+class Sqlite(SqliteDatabase):
+    """A SQLite database whose write transactions wait for each other with short pauses.
+
+    SQLite's own waiting pauses for up to 100 ms at a time, with which the unlucky one of 16
+    clients waited for ten times as long as the others.
+    """
+
+    def begin(self, lock_type: str | None = None) -> None:
+        """Begin a transaction; raises OperationalError if others hold the lock for too long."""
+        self.pragma("busy_timeout", 0)  # this thread's connection; self.timeout is everybody's
+        try:
+            until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+        finally:
+            self.pragma("busy_timeout", int(self.timeout * 1000))
+
+
+def until_free(action: Callable[[], object], patience: float) -> None:
+    """Try ``action`` until it meets no lock, for ``patience`` seconds."""
+    deadline = monotonic() + patience
+    while True:
+        try:
+            action()
+        except OperationalError as error:
+            if "locked" not in str(error) or monotonic() >= deadline:
+                raise
+            sleep(LOCK_PAUSE)
+        else:
+            return
+
+
+def open_database(url: str, *, busy_timeout: float = 5) -> Sqlite:
     """Return the SQLite database that ``url`` names; nothing is read or written yet.
 
     ``busy_timeout`` is how many seconds a write waits for another one to end. Raises ConfigError
     for a URL that names no SQLite file, or one whose folder is missing or can't be written.
     """
-    parts = urlsplit(url)
-    path = unquote(parts.path).removeprefix("/")
-    if parts.scheme != "sqlite" or parts.netloc or path in ("", ":memory:"):
-        raise ConfigError(
-            "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
-            f"not {url!r}"
-        )
-    file = Path(path).absolute()
+    file = _file(url)
     if not file.parent.is_dir():
         raise ConfigError(f"LEADS_DATABASE: the folder {file.parent} does not exist; create it")
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
     # A transaction that turns from reading to writing fails at once when another one has written,
     # whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
-    return SqliteDatabase(str(file), pragmas=PRAGMAS, timeout=busy_timeout, lock_type="IMMEDIATE")
+    return Sqlite(str(file), pragmas=PRAGMAS, timeout=busy_timeout, lock_type="IMMEDIATE")
 
 
-def migrate(database: Database) -> list[str]:
-    """Bring the schema up to date and return the names of the migrations that this took.
-
-    Processes that start together queue up here: the first one migrates, the others then find
-    nothing to do. Raises StoreError if the store is newer than this code, is no database, or
-    can't be read or written.
-    """
-    with _readable(database):
-        if not pending(database):
-            return []
-        with _patience(database), database.atomic():
-            return list(_runner(database).up())
-
-
-def pending(database: Database) -> list[str]:
-    """Return the names of the migrations that have not been applied to the store.
-
-    Raises StoreError if it has had one applied that this code does not know.
-    """
-    with _readable(database):
-        status = _runner(database).status()
-    if unknown := [migration.name for migration in status if migration.path is None]:
-        raise StoreError(
-            f"{_name(database)} has had the migration {unknown[-1]}, which this version of "
-            "leads-service does not know; install the version that made it, or a newer one"
-        )
-    return [migration.name for migration in status if migration.applied is None]
+def _file(url: str) -> Path:
+    with suppress(ValueError):  # an address that is none
+        parts = urlsplit(url)
+        path = unquote(parts.path).removeprefix("/")
+        beyond_the_path = parts.netloc or parts.query or parts.fragment
+        named = path not in ("", ":memory:") and "\0" not in path
+        if parts.scheme == "sqlite" and named and not beyond_the_path:
+            return Path(path).absolute()
+    raise ConfigError(
+        "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
+        f"with %23, %25 and %3F for #, % and ?, not {url!r}"
+    )
 
 
 def touch(database: Database) -> None:
@@ -87,67 +91,9 @@ def touch(database: Database) -> None:
     database.execute_sql("SELECT name FROM leads_migration LIMIT 1").fetchone()
 
 
-def _runner(database: Database) -> Runner:
-    return Runner(database, str(MIGRATIONS), table_name="leads_migration")
-
-
-def _name(database: Database) -> str:
-    return str(database.database)
-
-
 @contextmanager
-def _readable(database: Database) -> Iterator[None]:
-    try:
-        yield
-    except PeeweeException as error:
-        raise StoreError(f"cannot use {_name(database)}: {error}") from error
-
-
-@contextmanager
-def _patience(database: Database) -> Iterator[None]:
-    if not isinstance(database, SqliteDatabase):
-        yield
-        return
-    usual, database.timeout = database.timeout, MIGRATION_WAIT
-    try:
-        yield
-    finally:
-        database.timeout = usual
-
-
-def parameter(name: str) -> Value:
-    """Return a placeholder in a query for ``Statement``; its value is given at each run."""
-    return Value(name, converter=False)
-
-
-class Statement:
-    """A query that is compiled once and run many times.
-
-    Every value in the query has to be a ``parameter``. Peewee takes about 100 µs to build and
-    compile a page's query, several times as long as SQLite needs to answer it.
-    """
-
-    def __init__(self, database: Database, query: Node):
-        self._database = database
-        self._sql, self._names = database.get_sql_context().sql(query).query()
-
-    def run(self, values: Mapping[str, Any]) -> Any:
-        """Run it with ``values`` by parameter name and return the database's own cursor."""
-        return self._database.execute_sql(self._sql, [values[name] for name in self._names])
-
-
-def write_if_idle(database: Database, statement: Statement, values: Mapping[str, Any]) -> bool:
-    """Run a write that may be lost, waiting neither for a lock nor for the disk; say if it ran."""
-    try:
-        with _haste(database):
-            statement.run(values)
-    except OperationalError:
-        return False
-    return True
-
-
-@contextmanager
-def _haste(database: Database) -> Iterator[None]:
+def in_haste(database: Database) -> Iterator[None]:
+    """Let writes in the block wait neither for a lock (OperationalError) nor for the disk."""
     if not isinstance(database, SqliteDatabase):
         yield
         return

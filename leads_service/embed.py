@@ -4,8 +4,9 @@ from flask import Flask
 from flask_smorest import Api
 from peewee import Database
 
+from leads_service.accounts import Accounts
 from leads_service.api import LeadId, blp
-from leads_service.auth import Accounts, bearer
+from leads_service.auth import bearer
 from leads_service.cli import commands
 from leads_service.leads import Leads
 from leads_service.models import Clock, utc_now
@@ -27,7 +28,7 @@ def init_app(
     app.url_map.converters["lead_id"] = LeadId
     accounts = Accounts(database, clock)
     app.extensions[EXTENSION] = Service(
-        database, Leads(database, scorer, clock), accounts, bearer(accounts)
+        database, Leads(database, scorer, clock), scorer, accounts, bearer(accounts)
     )
     describe(api.spec)
     api.register_blueprint(blp, url_prefix=url_prefix)

@@ -7,7 +7,7 @@ from flask_smorest import Api
 from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
 from marshmallow import fields
 
-from leads_service.db import MAX_INTEGER
+from leads_service.models import MAX_INTEGER
 from leads_service.version import __version__
 
 DESCRIPTION = """\
@@ -19,7 +19,7 @@ lead does not exist for you (404).
   or the `Link` header, to the next page; leads that are created meanwhile do not disturb the walk.
 * `created_after` and `created_before` are whole days in UTC, both included.
 * Requests are read strictly: an unknown or repeated parameter, an unknown field, a number sent as
-  text or the other way round is an error (422) that names it.
+  text or the other way round is an error (422) that names it; so is an integer written `42.0`.
 * Times are RFC 3339 in UTC with microseconds.
 * `score` is computed by the service when a lead is created or changed; it can't be set.
 """
@@ -32,8 +32,7 @@ class ErrorSchema(SmorestErrorSchema):
         required=True, metadata={"description": "The HTTP status.", "example": 422}
     )
     status = fields.String(
-        required=True,
-        metadata={"description": "Its name.", "example": "Unprocessable Entity"},
+        required=True, metadata={"description": "Its name.", "example": "Unprocessable Entity"}
     )
     message = fields.String(
         required=True,

@@ -1,6 +1,7 @@
 """Answers: how JSON goes out, and the one shape of all errors."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -14,11 +15,21 @@ RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again c
 OUR_MISTAKES = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
 
+class JsonResponse(Response):
+    """An answer whose body is there whole, and goes to the server as it is."""
+
+    def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
+        """Return the body as a list, which a server sends at once, if nobody waits for its end."""
+        if self._on_close or environ["REQUEST_METHOD"] == "HEAD":
+            return super().get_app_iter(environ)
+        return self.response  # type: ignore[return-value]  # bytes: json_response made it
+
+
 def json_response(
     payload: Any, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """Return ``payload`` as a JSON answer."""
-    return Response(_encode(payload), status, headers, mimetype="application/json")
+    return JsonResponse(_encode(payload), status, headers, content_type="application/json")
 
 
 def _encode(payload: Any) -> bytes:

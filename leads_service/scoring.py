@@ -1,6 +1,6 @@
 """Scorers: the default one, and how another one is loaded and held to its promise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,7 @@ Scorer = Callable[..., int]
 # work before anybody has written a scorer of their own.
 POINTS = {"new": 10, "contacted": 30, "qualified": 60, "converted": 100, "lost": 0}
 MAX_SCORE = 100
+FACTS = ("user_id", "company_id", "status", "notes")  # what a scorer is told of a lead
 
 
 class ScorerError(Exception):
@@ -28,17 +29,17 @@ def load(path: str) -> Scorer:
     module, _, name = path.partition(":")
     try:
         scorer = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"LEADS_SCORER: cannot load {path!r} ({error})") from error
+    except Exception as error:  # whatever a module does when it is imported
+        raise ConfigError(f"LEADS_SCORER: cannot load {path!r} ({error!r})") from error
     if not callable(scorer):
         raise ConfigError(f"LEADS_SCORER: {path!r} is not a function")
     return scorer  # type: ignore[no-any-return]  # callable() is all that can be known
 
 
-def score(scorer: Scorer, *, user_id: int, company_id: int, status: str, notes: str) -> int:
+def score(scorer: Scorer, lead: Mapping[str, Any]) -> int:
     """Return what ``scorer`` says of a lead; raises ScorerError unless it is 0 … 100."""
     try:
-        points = scorer(user_id=user_id, company_id=company_id, status=status, notes=notes)
+        points = scorer(**{fact: lead[fact] for fact in FACTS})
     except Exception as error:
         raise ScorerError(f"the scorer raised {error!r}") from error
     if type(points) is not int or not 0 <= points <= MAX_SCORE:

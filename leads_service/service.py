@@ -6,8 +6,9 @@ from typing import NamedTuple
 from flask import current_app
 from peewee import Database
 
-from leads_service.auth import Accounts, Caller
+from leads_service.accounts import Accounts, Caller
 from leads_service.leads import Leads
+from leads_service.scoring import Scorer
 
 EXTENSION = "leads_service"
 
@@ -17,6 +18,7 @@ class Service(NamedTuple):
 
     database: Database
     leads: Leads
+    scorer: Scorer
     accounts: Accounts
     caller: Callable[[], Caller]
 

@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,10 +119,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a command until the block ends; it prints a line once it serves."""
+def running(
+    command: list[str], environment: dict[str, str], stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command until the block ends, or it does."""
     process = subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        cwd=ROOT,
     )
     try:
         yield process
@@ -152,12 +160,13 @@ def wait_for_token(process: subprocess.Popen[str]) -> str:
 
 
 def wait_until_ready(port: int) -> None:
-    """Block until the server accepts connections; the kernel queues them from then on."""
+    """Block until the server has answered; the kernel keeps the question until somebody can."""
     deadline = datetime.now(UTC) + timedelta(seconds=30)
     while datetime.now(UTC) < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        with suppress(ConnectionRefusedError), closing(HTTPConnection("127.0.0.1", port)) as probe:
+            probe.request("GET", "/healthz")
+            assert probe.getresponse().status == 200
+            return
     raise AssertionError("the server did not come up within 30 seconds")
 
 

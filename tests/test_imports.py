@@ -15,27 +15,37 @@ ROOMS = {
     "__init__": {"app", "embed", "version"},
     "__main__": {"app", "cli"},
     "api": {"leads", "logs", "openapi", "parser", "responses", "schemas", "service"},
-    "app": {"api", "config", "db", "embed", "logs", "models", "openapi", "pages", "responses"}
-    | {"scoring"},
-    "auth": {"db", "models"},
-    "cli": {"auth", "cli", "config", "db", "scoring", "service"},
+    "app": {"api", "config", "db", "embed", "logs", "migrations", "models", "openapi", "pages"}
+    | {"responses", "scoring"},
+    "accounts": {"db", "models", "statements"},
+    "auth": {"accounts"},
+    "bulk": {"models", "scoring"},
+    "cli": {"accounts", "bulk", "cli", "config", "db", "migrations", "scoring", "service"},
     "config": set(),
     "db": {"config"},
-    "embed": {"api", "auth", "cli", "leads", "models", "openapi", "scoring", "service"},
-    "leads": {"db", "models", "scoring"},
+    "embed": {"accounts", "api", "auth", "cli", "leads", "models", "openapi", "scoring", "service"},
+    "fields": set(),
+    "leads": {"models", "queries", "scoring", "statements"},
     "logs": {"models"},
-    "migrations": set(),
+    "migrations": {"db"},
     "models": set(),
-    "openapi": {"db", "version"},
+    "openapi": {"models", "version"},
     "pages": {"db", "openapi", "responses", "service"},
     "parser": set(),
+    "queries": {"models", "statements"},
     "responses": set(),
-    "schemas": {"db", "models", "scoring"},
+    "schemas": {"fields", "models", "scoring"},
     "scoring": {"config"},
-    "service": {"auth", "leads"},
+    "service": {"accounts", "leads", "scoring"},
+    "statements": set(),
     "version": set(),
 }
-WITHOUT_FLASK = {"db", "leads", "models", "schemas", "scoring"}
+WITHOUT_FLASK = {"accounts", "bulk", "db", "fields", "leads", "migrations", "models", "schemas"} | {
+    "queries",
+    "scoring",
+    "statements",
+}
+MAX_LINES = 150
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -73,4 +83,4 @@ def test_every_room_is_on_the_map() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_every_file_fits_a_few_screens(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= 200
+    assert len(file.read_text().splitlines()) <= MAX_LINES

@@ -7,9 +7,10 @@ import click
 from flask.cli import AppGroup
 from peewee import PeeweeException
 
-from leads_service.auth import AccountError
+from leads_service.accounts import AccountError
 from leads_service.config import ConfigError
-from leads_service.db import StoreError, migrate
+from leads_service.db import StoreError
+from leads_service.migrations import migrate
 from leads_service.scoring import ScorerError
 from leads_service.service import Service, current_service
 
@@ -27,7 +28,7 @@ class Commands(AppGroup):
             raise click.ClickException(str(error)) from error
         except PeeweeException as error:
             raise click.ClickException(
-                f"the store failed ({error}); see: leads-service db status"
+                f"the store failed ({error}); try again, or see: leads-service db status"
             ) from error
 
 

@@ -5,6 +5,8 @@ import sys
 import click
 from flask.cli import with_appcontext
 
+from leads_service.bulk import count_by_status
+from leads_service.bulk import rescore as rescore_leads
 from leads_service.cli.base import ready_service
 
 BAR_WIDTH = 40
@@ -14,31 +16,33 @@ BLOCK = "█"
 @click.command("rescore")
 @with_appcontext
 def rescore() -> None:
-    r"""Apply the scorer, when it has changed, to the leads that exist.
+    """Apply the scorer, when it has changed, to the leads that exist.
 
     \b
     Example:  LEADS_SCORER=acme.scoring:score leads-service rescore
     """
-    leads = ready_service().leads
-    total = sum(leads.count_by_status().values())
-    with click.progressbar(length=total, label="Scoring", file=sys.stderr) as bar:
-        for count in leads.rescore():
+    service = ready_service()
+    total = sum(count_by_status(service.database).values())
+    with click.progressbar(
+        length=total, label="Scoring", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        for count in rescore_leads(service.database, service.scorer):
             bar.update(count)
-    click.echo(f"{total} leads scored.")
+    click.echo(f"{total} lead{'' if total == 1 else 's'} scored.")
 
 
 @click.command("pipeline")
 @click.option("--user", "name", metavar="NAME", help="This user's leads only.")
 @with_appcontext
 def pipeline(name: str | None) -> None:
-    r"""Show the pipeline at a glance: how many leads stand at each status.
+    """Show the pipeline at a glance: how many leads stand at each status.
 
     \b
     Example:  leads-service pipeline --user alice
     """
     service = ready_service()
     user_id = None if name is None else service.accounts.user_id(name)
-    counts = service.leads.count_by_status(user_id)
+    counts = count_by_status(service.database, user_id)
     total = sum(counts.values())
     most = max(1, *counts.values())
     block = BLOCK if _can_print(BLOCK) else "#"

@@ -21,7 +21,9 @@ STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port."
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -34,7 +36,7 @@ STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it 
 )
 @with_appcontext
 def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
-    r"""Serve the leads until interrupted.
+    """Serve the leads until interrupted.
 
     \b
     Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2

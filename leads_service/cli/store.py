@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from leads_service import db as stores
+from leads_service import migrations
 from leads_service.cli.base import Commands
 from leads_service.service import current_service
 
@@ -13,12 +13,12 @@ db = Commands("db", help="The store's schema.")
 
 @db.command("migrate")
 def migrate() -> None:
-    r"""Bring the schema up to date; the server does so itself when it starts.
+    """Bring the schema up to date; the server does so itself when it starts.
 
     \b
     Example:  leads-service db migrate
     """
-    applied = stores.migrate(current_service().database)
+    applied = migrations.migrate(current_service().database)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -27,7 +27,7 @@ def migrate() -> None:
 
 @db.command("status")
 def status() -> None:
-    r"""Say where the store is, how large, and whether its schema is up to date.
+    """Say where the store is, how large, and whether its schema is up to date.
 
     \b
     Example:  leads-service db status
@@ -36,5 +36,5 @@ def status() -> None:
     file = Path(database.database)
     size = f"{file.stat().st_size:,} bytes" if file.exists() else "not there yet"
     click.echo(f"file:   {file} ({size})")
-    pending = stores.pending(database) if file.exists() else ["everything"]
+    pending = migrations.pending(database) if file.exists() else ["everything"]
     click.echo(f"schema: {'pending ' + ', '.join(pending) if pending else 'up to date'}")

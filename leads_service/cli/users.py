@@ -23,7 +23,7 @@ class Duration(click.ParamType[timedelta]):
         """Return the time span; fails for one that is malformed, zero or over a hundred years."""
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"([0-9]{1,9})([mhdw])", value)
+        match = re.fullmatch(r"([0-9]{1,8})([mhdw])", value)
         span = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta()
         if not timedelta() < span <= MAX_LIFETIME:
             self.fail(
@@ -40,7 +40,7 @@ GROUPS = (user, token)
 @user.command("add")
 @click.argument("name")
 def add(name: str) -> None:
-    r"""Add a user and print the id.
+    """Add a user and print the id.
 
     \b
     Example:  leads-service user add alice
@@ -50,7 +50,7 @@ def add(name: str) -> None:
 
 @user.command("list")
 def list_users() -> None:
-    r"""List the users.
+    """List the users.
 
     \b
     Example:  leads-service user list
@@ -65,7 +65,7 @@ def list_users() -> None:
 @click.option("--expires", type=Duration(), metavar="DURATION", help="How long it lasts: 90d, 12h.")
 @click.option("--label", default="", metavar="TEXT", help="What it is for.")
 def create(name: str, read_only: bool, expires: timedelta | None, label: str) -> None:
-    r"""Print a new token for a user, who sees it this once.
+    """Print a new token for a user, who sees it this once.
 
     \b
     Example:  TOKEN=$(leads-service token create alice --expires 90d)
@@ -78,7 +78,7 @@ def create(name: str, read_only: bool, expires: timedelta | None, label: str) ->
 @token.command("list")
 @click.argument("name", required=False)
 def list_tokens(name: str | None) -> None:
-    r"""List the tokens of all users, or of one; never the tokens themselves.
+    """List the tokens of all users, or of one; never the tokens themselves.
 
     \b
     Example:  leads-service token list alice
@@ -91,7 +91,7 @@ def list_tokens(name: str | None) -> None:
             (
                 t["id"],
                 t["user_name"],
-                t["prefix"] + "…",
+                t["prefix"] + "...",
                 t["label"] or "-",
                 "yes" if t["read_only"] else "no",
                 t["created_at"],
@@ -106,7 +106,7 @@ def list_tokens(name: str | None) -> None:
 @token.command("revoke")
 @click.argument("token_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 def revoke(token_id: int) -> None:
-    r"""End a token at once, in every running worker.
+    """End a token at once, in every running worker.
 
     \b
     Example:  leads-service token revoke 3

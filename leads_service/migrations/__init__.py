@@ -1,0 +1,74 @@
+"""The schema's history: numbered scripts for Peewee's own runner, and what applies them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peewee import Database, PeeweeException, SqliteDatabase
+from playhouse.migrations import Runner
+
+from leads_service.db import StoreError, until_free
+
+SCRIPTS = Path(__file__).parent
+PATIENCE = 600  # seconds that a start waits for another process's migrations to end
+
+
+def migrate(database: Database) -> list[str]:
+    """Bring the schema up to date and return the names of the migrations that this took.
+
+    Processes that start together queue up here: the first one migrates, the others then find
+    nothing to do. Raises StoreError if the store is newer than this code, is no database, or
+    can't be read or written.
+    """
+    with _readable(database), _patience(database):
+        if isinstance(database, SqliteDatabase):
+            # Kept in the file. Readers and the writer then do not wait for each other. The change
+            # itself needs the file for itself alone, and SQLite does not wait for that.
+            until_free(lambda: database.pragma("journal_mode", "wal"), PATIENCE)
+        if not pending(database):
+            return []
+        with database.atomic():
+            return list(_runner(database).up())
+
+
+def pending(database: Database) -> list[str]:
+    """Return the names of the migrations that have not been applied to the store.
+
+    Raises StoreError if it has had one applied that this code does not know.
+    """
+    with _readable(database):
+        status = _runner(database).status()
+    if unknown := [migration.name for migration in status if migration.path is None]:
+        raise StoreError(
+            f"{_name(database)} has had the migration {unknown[-1]}, which this version of "
+            "leads-service does not know; install the version that made it, or a newer one"
+        )
+    return [migration.name for migration in status if migration.applied is None]
+
+
+def _runner(database: Database) -> Runner:
+    return Runner(database, str(SCRIPTS), table_name="leads_migration")
+
+
+def _name(database: Database) -> str:
+    return str(database.database)
+
+
+@contextmanager
+def _readable(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except PeeweeException as error:
+        raise StoreError(f"cannot use {_name(database)}: {error}") from error
+
+
+@contextmanager
+def _patience(database: Database) -> Iterator[None]:
+    if not isinstance(database, SqliteDatabase):
+        yield
+        return
+    usual, database.timeout = database.timeout, PATIENCE
+    try:
+        yield
+    finally:
+        database.timeout = usual

@@ -1,0 +1,41 @@
+"""Fields and checks that are stricter than marshmallow's own."""
+
+import re
+from datetime import date
+from typing import Any
+
+from marshmallow import ValidationError, fields
+from marshmallow.validate import Range
+
+
+def is_between(low: int, high: int) -> Range:
+    """Return the check that a number is within these bounds, both included."""
+    return Range(low, high, error="Must be from {min} to {max}.")
+
+
+def is_storable(text: str) -> None:
+    """Raise ValidationError for what a SQLite text can't hold whole: a NUL, or a lone surrogate."""
+    if "\0" in text:
+        raise ValidationError("Must not contain the character NUL (U+0000).")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError("Must not contain lone surrogates (U+D800 to U+DFFF).") from error
+
+
+class DecimalDigits(fields.Integer):
+    """An integer in a query string: ASCII digits and a sign, not all that int() takes."""
+
+    def _validated(self, value: Any) -> int:
+        if not re.fullmatch(r"-?[0-9]+", value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Day(fields.Date):
+    """A date in a query string: ``YYYY-MM-DD`` and nothing else."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise self.make_error("invalid", input=value, obj_type="date")
+        return super()._deserialize(value, attr, data, **kwargs)

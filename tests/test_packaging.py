@@ -1,0 +1,150 @@
+"""The distributions: what is in them, and that the wheel alone, with what it requires, works."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import pytest
+from conftest import ROOT
+
+from leads_service import __version__
+
+SERVES = """
+import leads_service
+
+client = leads_service.create_app().test_client()
+print(leads_service.__file__)
+for path in ("/healthz", "/docs", "/docs/swagger-ui.css", "/static/docs.js", "/openapi.json"):
+    print(path, client.get(path).status)
+"""
+
+
+class Built(NamedTuple):
+    """The sources, what was built from them, and where the wheel is installed."""
+
+    sources: Path
+    sdist: Path
+    wheel: Path
+    installed: Path
+
+
+def run(*words: str | Path, cwd: Path, **environment: str) -> str:
+    process = subprocess.run(
+        words,
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
+    )
+    return process.stdout
+
+
+def copy_sources(target: Path) -> None:
+    """Copy what git knows or would take: a build leaves files beside its sources."""
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in listed.rstrip("\0").split("\0"):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build an sdist, from it the wheel, and install that beside what the tests run with."""
+    sources, dist, installed = (
+        tmp_path_factory.mktemp(name) for name in ("sources", "dist", "installed")
+    )
+    copy_sources(sources)
+    run(sys.executable, "-m", "build", "--outdir", dist, cwd=sources)
+    (sdist,) = dist.glob("*.tar.gz")
+    (wheel,) = dist.glob("*.whl")
+    install = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*install, "--no-deps", "--no-index", "--target", installed, wheel, cwd=dist)
+    return Built(sources, sdist, wheel, installed)
+
+
+@pytest.fixture(scope="module")
+def distribution(built: Built) -> Distribution:
+    (distribution,) = distributions(path=[str(built.installed)])
+    return distribution
+
+
+def test_the_names(built: Built) -> None:
+    assert built.sdist.name == f"leads_service-{__version__}.tar.gz"
+    assert built.wheel.name == f"leads_service-{__version__}-py3-none-any.whl"
+
+
+def test_the_sdist(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names >= {"LICENSE", "README.md", "pyproject.toml", "setup.cfg"}
+
+
+def test_the_wheel_has_all_of_the_package(built: Built) -> None:
+    package = built.sources / "leads_service"
+    sources = {
+        path.relative_to(built.sources).as_posix() for path in package.rglob("*") if path.is_file()
+    }
+    assert sources >= {
+        "leads_service/migrations/0001_initial.py",
+        "leads_service/py.typed",
+        "leads_service/static/docs.js",
+        "leads_service/templates/docs.html",
+    }
+    with ZipFile(built.wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == sources  # and so neither tests nor anything else
+
+
+def test_the_metadata(built: Built, distribution: Distribution) -> None:
+    assert distribution.metadata["Name"] == "leads-service"
+    assert distribution.version == __version__
+    assert distribution.metadata["License"] == "MIT"
+    assert distribution.metadata["Requires-Python"] == ">=3.11"
+    readme = (built.sources / "README.md").read_text(encoding="utf-8")
+    assert distribution.read_text("METADATA").strip().endswith(readme.strip())
+    required = [line for line in distribution.requires if "extra ==" not in line]
+    assert sorted(line.partition("<")[0].partition(">")[0] for line in required) == [
+        *("click", "flask", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
+        *("granian", "marshmallow", "orjson", "peewee"),
+    ]
+
+
+def test_the_entry_point(distribution: Distribution) -> None:
+    (entry,) = distribution.entry_points
+    assert (entry.group, entry.name, entry.value) == (
+        "console_scripts",
+        "leads-service",
+        "leads_service.__main__:main",
+    )
+
+
+def test_the_installed_wheel_serves(built: Built, url: str, tmp_path: Path) -> None:
+    environment = {
+        "PYTHONPATH": str(built.installed),
+        "LEADS_DATABASE": url,
+        "LEADS_LOG_LEVEL": "warning",
+    }
+    output = run(sys.executable, "-c", SERVES, cwd=tmp_path, **environment)
+    assert output.splitlines() == [
+        str(built.installed / "leads_service" / "__init__.py"),
+        "/healthz 200 OK",
+        "/docs 200 OK",
+        "/docs/swagger-ui.css 200 OK",
+        "/static/docs.js 200 OK",
+        "/openapi.json 200 OK",
+    ]
+
+
+def test_the_installed_program(built: Built, url: str, tmp_path: Path) -> None:
+    program = built.installed / "bin" / "leads-service"
+    environment = {"PYTHONPATH": str(built.installed), "LEADS_DATABASE": url}
+    assert run(program, "db", "migrate", cwd=tmp_path, **environment) == "applied 0001_initial\n"
+    assert run(program, "user", "add", "alice", cwd=tmp_path, **environment) == "1\n"
