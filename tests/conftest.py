@@ -54,9 +54,10 @@ class Caller(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what the developer has set from the tests."""
-    for name in [name for name in os.environ if name.startswith("LEADS_")]:
-        monkeypatch.delenv(name)
+    """Keep what the developer has set, and the make that runs the tests, from the tests."""
+    for name in list(os.environ):
+        if name.startswith(("LEADS_", "MAKE")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
