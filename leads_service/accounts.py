@@ -18,7 +18,7 @@ TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no se
 TOKEN_BYTES = 32  # 256 bits of entropy
 PREFIX_LENGTH = len(TOKEN_MARK) + 6  # enough to recognise a token by, far too little to guess it
 MAX_NAME = 100
-USE_NOTED_EVERY = timedelta(minutes=1)
+TO_THE_MINUTE = len("2026-11-22T22:03")  # how exactly a token's last use is noted
 
 
 class AccountError(Exception):
@@ -56,7 +56,8 @@ class Accounts:
         _check_name(name)
         user = User.insert(name=name, created_at=timestamp(self._clock()))
         try:
-            return int(user.execute(self._database))
+            with self._database.atomic():
+                return int(user.execute(self._database))
         except IntegrityError as error:
             raise AccountError(
                 f"user {name!r} exists already; "
@@ -93,7 +94,7 @@ class Accounts:
             raise AccountError(f"{label!r} is no label: use printable characters only")
         token = TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock()
-        Token.insert(
+        row = Token.insert(
             user=self.user_id(name),
             digest=_digest(token),
             prefix=token[:PREFIX_LENGTH],
@@ -101,7 +102,9 @@ class Accounts:
             read_only=read_only,
             created_at=timestamp(now),
             expires_at=None if lifetime is None else timestamp(now + lifetime),
-        ).execute(self._database)
+        )
+        with self._database.atomic():
+            row.execute(self._database)
         return token
 
     def tokens(self, name: str | None = None) -> Iterable[dict[str, Any]]:
@@ -113,7 +116,9 @@ class Accounts:
 
     def revoke_token(self, token_id: int) -> None:
         """End a token at once, for every process; raises AccountError if there is none."""
-        if not Token.delete().where(Token.id == token_id).execute(self._database):
+        with self._database.atomic():
+            revoked = Token.delete().where(Token.id == token_id).execute(self._database)
+        if not revoked:
             raise AccountError(
                 f"there is no token {token_id}; see them with: leads-service token list"
             )
@@ -124,11 +129,10 @@ class Accounts:
         if row is None:
             return None
         token_id, user_id, read_only, expires_at, last_used_at = row
-        moment = self._clock()
-        now = timestamp(moment)
+        now = timestamp(self._clock())
         if expires_at is not None and expires_at <= now:
             return None
-        if last_used_at is None or last_used_at < timestamp(moment - USE_NOTED_EVERY):
+        if last_used_at is None or last_used_at[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
             with suppress(OperationalError), in_haste(self._database):
                 self._note_use.run({"token_id": token_id, "now": now})
         return Caller(user_id, bool(read_only))

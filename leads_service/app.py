@@ -1,10 +1,12 @@
 """The leads as an application of their own."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Request, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, migrations, scoring
 from leads_service.api import admit
@@ -15,6 +17,30 @@ from leads_service.pages import pages
 from leads_service.responses import error_response
 
 URL_PREFIX = "/v1"
+
+
+class Application(Flask):
+    """A Flask application that leaves out, at each request, what the leads have no use for."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the view for a path; Flask's parses the host, which no route needs."""
+        if request is None:
+            return super().create_url_adapter(request)
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            server_name=request.environ["SERVER_NAME"],
+            script_name=environ.get("SCRIPT_NAME", "") + "/",
+            subdomain="",
+            url_scheme=environ["wsgi.url_scheme"],
+            path_info=request.path,
+            default_method=environ["REQUEST_METHOD"],
+            query_args=environ["QUERY_STRING"],
+        )
 
 
 def create_app(
@@ -29,7 +55,7 @@ def create_app(
     Unless told not to, brings the store's schema up to date. Raises ConfigError for a setting that
     can't be used, StoreError for a store that can't.
     """
-    app = Flask(__name__, instance_path=instance_path)
+    app = Application(__name__, instance_path=instance_path)
     app.config.update(SPEC, **config.load(settings))
     logs.configure(app.config["LEADS_LOG_LEVEL"])
     database = db.open_database(

@@ -14,23 +14,18 @@ def bearer(accounts: Accounts) -> Callable[[], Caller]:
     auth = HTTPTokenAuth("Bearer", realm="leads")
     auth.verify_token(accounts.caller)
 
-    @auth.error_handler
-    def refuse() -> NoReturn:
-        challenge = auth.authenticate_header()
-        if auth.get_auth() is None:
-            abort(
-                401,
-                message="A token is needed: send it as 'Authorization: Bearer TOKEN'.",
-                headers={"WWW-Authenticate": challenge},
-            )
-        abort(
-            401,
-            message="The token is unknown, expired or revoked.",
-            headers={"WWW-Authenticate": f'{challenge}, error="invalid_token"'},
-        )
-
-    @auth.login_required
     def current_caller() -> Caller:
-        return auth.current_user()  # type: ignore[no-any-return]
+        credentials = auth.get_auth()
+        caller: Caller | None = auth.authenticate(credentials, None)
+        return caller or _refuse(auth.authenticate_header(), known_scheme=credentials is not None)
 
-    return current_caller  # type: ignore[no-any-return]
+    return current_caller
+
+
+def _refuse(challenge: str, *, known_scheme: bool) -> NoReturn:
+    if known_scheme:
+        message = "The token is unknown, expired or revoked."
+        challenge += ', error="invalid_token"'  # RFC 6750, section 3.1
+    else:
+        message = "A token is needed: send it as 'Authorization: Bearer TOKEN'."
+    abort(401, message=message, headers={"WWW-Authenticate": challenge})

@@ -74,24 +74,22 @@ class Leads:
         """Return at most ``limit`` leads that pass all ``filters``, newest first.
 
         ``cursor`` is the id of the lead that the page before ended with; raises CursorNotFoundError
-        if the user has no such lead. ``filters`` are those of queries.CONDITIONS; the two dates are
+        if the user has no such lead. ``filters`` are those of the API; the two dates are
         whole days in UTC, both included.
         """
-        values = {"user_id": user_id, "limit": limit + 1, **queries.as_stored(filters)}
-        if cursor is not None:
-            last = self._lead(user_id, cursor)
-            if last is None:
-                raise CursorNotFoundError(cursor)
-            values |= {"cursor": cursor, "cursor_created_at": last["created_at"]}
-        names = frozenset(values.keys() & queries.CONDITIONS.keys())
-        rows = self._page(names).run(values).fetchall()
+        last = None if cursor is None else self._lead(user_id, cursor)
+        if cursor is not None and last is None:
+            raise CursorNotFoundError(cursor)
+        values = queries.page_values(filters, last)
+        statement = self._page(frozenset(values))
+        rows = statement.run(values | {"user_id": user_id, "limit": limit + 1}).fetchall()
         has_more = len(rows) > limit
-        data = [queries.as_lead(row) for row in rows[:limit]]
+        data = queries.as_leads(rows[:limit])
         return Page(data, data[-1]["id"] if has_more else None, has_more)
 
     def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        row = self._one.run({"user_id": user_id, "id": lead_id}).fetchone()
-        return None if row is None else queries.as_lead(row)
+        rows = self._one.run({"user_id": user_id, "id": lead_id}).fetchall()
+        return next(iter(queries.as_leads(rows)), None)
 
     def _page(self, names: frozenset[str]) -> Statement:
         """Return the statement for one set of filters, compiled when it is first asked for."""

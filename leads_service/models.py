@@ -15,6 +15,7 @@ from peewee import (
 
 STATUSES = ("new", "contacted", "qualified", "converted", "lost")
 MAX_INTEGER = 2**63 - 1  # SQLite's largest, https://www.sqlite.org/datatype3.html
+MAX_SCORE = 100
 MAX_NOTES = 10_000  # code points
 
 Clock = Callable[[], datetime]

@@ -1,14 +1,13 @@
 """The queries on one user's leads, each one beginning with whose they are."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date
+from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
 from operator import and_
 from typing import Any
 
-from peewee import ModelInsert, ModelSelect, ModelUpdate, Tuple
+from peewee import SQL, Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple
 
-from leads_service.models import Lead
+from leads_service.models import MAX_SCORE, Lead
 from leads_service.statements import parameter
 
 COLUMNS = tuple(Lead._meta.columns)  # a lead's fields, in the order in which they are shown
@@ -16,16 +15,8 @@ CHANGING = ("status", "notes", "score", "updated_at")
 
 OWN = Lead.user_id == parameter("user_id")
 ONE = OWN & (Lead.id == parameter("id"))
-CONDITIONS = {
-    "status": Lead.status == parameter("status"),
-    "company_id": Lead.company_id == parameter("company_id"),
-    "min_score": Lead.score >= parameter("min_score"),
-    "max_score": Lead.score <= parameter("max_score"),
-    "created_after": Lead.created_at >= parameter("created_after"),
-    "created_before": Lead.created_at <= parameter("created_before"),
-    "cursor": Tuple(Lead.created_at, Lead.id)
-    < Tuple(parameter("cursor_created_at"), parameter("cursor")),
-}
+
+SCORES = ("min_score", "max_score")
 
 
 def insert_one() -> ModelInsert:
@@ -43,36 +34,92 @@ def update_one() -> ModelUpdate:
     return Lead.update({name: parameter(name) for name in CHANGING}).where(ONE)
 
 
-def select_page(names: Iterable[str]) -> "ModelSelect[Lead]":
+def select_page(names: Collection[str]) -> "ModelSelect[Lead]":
     """Return the query for a page with the filters of these names, newest first."""
-    where = reduce(and_, (CONDITIONS[name] for name in sorted(names)), OWN)
-    newest_first = (Lead.created_at.desc(), Lead.id.desc())
-    return _select().where(where).order_by(*newest_first).limit(parameter("limit"))
+    if "min_score" in names:
+        return _select_page_by_score(names)
+    return _newest(_select().where(_conditions(Lead, names)))
 
 
-def as_lead(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a row as a lead goes out: written out, for half the time that dict(zip()) takes."""
-    lead_id, user_id, company_id, status, notes, points, created_at, updated_at = row
-    return {
-        "id": lead_id,
-        "user_id": user_id,
-        "company_id": company_id,
-        "status": status,
-        "notes": notes,
-        "score": points,
-        "created_at": created_at,
-        "updated_at": updated_at,
-    }
+def _select_page_by_score(names: Collection[str]) -> "ModelSelect[Lead]":
+    """Return the query for a page with bounds on the score, and filters of these names.
+
+    A range of an index is in order of time only for one score, and there are no more than 101:
+    the newest leads of each one, a page at most, hold those of all. Walking the leads in order of
+    time until a page is full took 49 ms for a rare score among 2,000,000.
+    """
+    first = Select(columns=[parameter("min_score").alias("score")])
+    scores = first.cte("scores", recursive=True, columns=("score",))
+    following = Select([scores], [scores.c.score + SQL("1")])
+    scores = scores.union_all(following.where(scores.c.score < parameter("max_score")))
+    of_one_score, of_any = Lead.alias(), Lead.alias()
+    same_score = of_one_score.score == scores.c.score
+    newest = of_one_score.select(of_one_score.id)
+    newest = newest.where(_conditions(of_one_score, names) & same_score)
+    page = of_any.select(of_any.id).from_(scores, of_any)
+    page = page.where(of_any.id.in_(_newest(newest, of_one_score)))
+    # The ids are the user's own; to ask for that again leads SQLite to another, far longer way.
+    return _newest(_select().where(Lead.id.in_(_newest(page, of_any)))).with_cte(scores)
 
 
-def as_stored(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filters with each day as the first or the last moment of it, as it is stored."""
-    ends = {"created_after": "T00:00:00.000000Z", "created_before": "T23:59:59.999999Z"}
-    return {
-        name: value.isoformat() + ends[name] if isinstance(value, date) else value
-        for name, value in filters.items()
-    }
+def as_leads(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return rows as leads go out: written out, for a third of the time that dict(zip()) takes."""
+    return [
+        {
+            "id": lead_id,
+            "user_id": user_id,
+            "company_id": company_id,
+            "status": status,
+            "notes": notes,
+            "score": points,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        }
+        for lead_id, user_id, company_id, status, notes, points, created_at, updated_at in rows
+    ]
+
+
+def page_values(filters: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what to run a page's query with; its names are those to ask for the query with.
+
+    Days become their first or last moment, one bound on the score becomes two, and of two ends in
+    time, a day and the ``last`` lead of the page before, the nearer one stays: SQLite would walk
+    from either, and all the way from the wrong one.
+    """
+    values = dict(filters)
+    if "created_after" in values:
+        values["created_after"] = f"{values['created_after']}T00:00:00.000000Z"
+    if "created_before" in values:
+        values["created_before"] = f"{values['created_before']}T23:59:59.999999Z"
+    if not values.keys().isdisjoint(SCORES):
+        values = {"min_score": 0, "max_score": MAX_SCORE} | values
+    if last is not None:
+        if last["created_at"] > values.get("created_before", last["created_at"]):
+            return values
+        values.pop("created_before", None)
+        values |= {"cursor": last["id"], "cursor_created_at": last["created_at"]}
+    return values
 
 
 def _select() -> "ModelSelect[Lead]":
     return Lead.select(*Lead._meta.sorted_fields)
+
+
+def _newest(query: "ModelSelect[Lead]", lead: Any = Lead) -> "ModelSelect[Lead]":
+    return query.order_by(lead.created_at.desc(), lead.id.desc()).limit(parameter("limit"))
+
+
+def _conditions(lead: Any, names: Collection[str]) -> Expression:
+    before = Tuple(lead.created_at, lead.id)
+    conditions = {
+        "status": lead.status == parameter("status"),
+        "company_id": lead.company_id == parameter("company_id"),
+        "created_after": lead.created_at >= parameter("created_after"),
+        "created_before": lead.created_at <= parameter("created_before"),
+        "cursor": before < Tuple(parameter("cursor_created_at"), parameter("cursor")),
+    }
+    own = lead.user_id == parameter("user_id")
+    where: Expression = reduce(
+        and_, (conditions[name] for name in conditions if name in names), own
+    )
+    return where

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from flask import Response, g, request
 from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, ProgrammingError
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ class JsonResponse(Response):
         if self._on_close or environ["REQUEST_METHOD"] == "HEAD":
             return super().get_app_iter(environ)
         return self.response  # type: ignore[return-value]  # bytes: json_response made it
+
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
+        """Return the headers as they are: the length is there, and addresses are whole."""
+        return self.headers
 
 
 def json_response(
@@ -70,4 +75,4 @@ def _as_http(error: Exception) -> HTTPException:
             retry_after=RETRY_AFTER,
         )
     logger.error("%s %s failed", request.method, request.path, exc_info=cause)
-    return InternalServerError(f"Something went wrong here; it was logged as {g.leads_request_id}.")
+    return InternalServerError(f"Something went wrong here; it was logged as {g.leads_call.id}.")

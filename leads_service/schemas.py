@@ -7,8 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, OneOf
 
 from leads_service.fields import Day, DecimalDigits, is_between, is_storable
-from leads_service.models import MAX_INTEGER, MAX_NOTES, STATUSES
-from leads_service.scoring import MAX_SCORE
+from leads_service.models import MAX_INTEGER, MAX_NOTES, MAX_SCORE, STATUSES
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50

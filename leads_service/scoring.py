@@ -5,13 +5,13 @@ from importlib import import_module
 from typing import Any
 
 from leads_service.config import ConfigError
+from leads_service.models import MAX_SCORE
 
 Scorer = Callable[..., int]
 
 # How far down the pipeline a lead is, in points: our own choice, so that the filters on the score
 # work before anybody has written a scorer of their own.
 POINTS = {"new": 10, "contacted": 30, "qualified": 60, "converted": 100, "lost": 0}
-MAX_SCORE = 100
 FACTS = ("user_id", "company_id", "status", "notes")  # what a scorer is told of a lead
 
 

@@ -20,8 +20,8 @@ class Statement:
 
     def __init__(self, database: Database, query: Node):
         self._database = database
-        self._sql, self._names = database.get_sql_context().sql(query).query()
+        self.sql, self.names = database.get_sql_context().sql(query).query()
 
     def run(self, values: Mapping[str, Any]) -> Any:
         """Run it with ``values`` by parameter name and return the database's own cursor."""
-        return self._database.execute_sql(self._sql, [values[name] for name in self._names])
+        return self._database.execute_sql(self.sql, [values[name] for name in self.names])

@@ -149,6 +149,7 @@ def test_log_line(alice: Caller, log: pytest.LogCaptureFixture) -> None:
     (record,) = log.records
     assert record.request.pop("ms") >= 0
     assert record.request == {
+        "request_id": answer.headers["X-Request-ID"],
         "method": "POST",
         "route": "/v1/leads",
         "status": 201,

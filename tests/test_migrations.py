@@ -392,10 +392,10 @@ def pragmas(database: Database) -> dict[str, Any]:
 
 USUAL = {
     "journal_mode": "wal",
-    "synchronous": 2,  # full
+    "synchronous": 1,  # normal: db.Sqlite.commit() flushes
     "foreign_keys": 1,
     "busy_timeout": 5000,
-    "wal_autocheckpoint": 1000,
+    "wal_autocheckpoint": 4000,
 }
 
 

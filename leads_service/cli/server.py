@@ -16,6 +16,8 @@ from leads_service.service import Service
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
+# Per worker: while one waits for the disk, the other answers. More would wait for each other.
+THREADS = 2
 STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
 
 
@@ -56,8 +58,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         interface=Interfaces.WSGI,
         factory=True,
         workers=workers,
-        # SQLite has one writer and Python one lock: a second thread would wait, not work.
-        blocking_threads=1,
+        blocking_threads=THREADS,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
         websockets=False,

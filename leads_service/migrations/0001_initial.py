@@ -46,10 +46,23 @@ TABLES = (
     """,
 )
 
+# Each index ends in the order of every list, (created_at, id), so that a page is read from where it
+# begins and no further, whatever the dates and the cursor say. What stands before is equal in all
+# leads of the page: without it, the filter would be tried on one lead after the other.
 INDEXES = (
-    "CREATE INDEX leads_token_user ON leads_token (user_id)",
-    # The order of every list, and of the date filters and cursors, which are ranges of it.
+    "CREATE INDEX leads_token_user ON leads_token (user_id)",  # the foreign key
+    # No other filter than the dates.
     "CREATE INDEX leads_lead_newest ON leads_lead (user_id, created_at, id)",
+    # One filter. A range of scores is read score by score.
+    "CREATE INDEX leads_lead_status ON leads_lead (user_id, status, created_at, id)",
+    "CREATE INDEX leads_lead_company ON leads_lead (user_id, company_id, created_at, id)",
+    "CREATE INDEX leads_lead_score ON leads_lead (user_id, score, created_at, id)",
+    # Two of them: each may match a million leads where both match none.
+    "CREATE INDEX leads_lead_company_status"
+    " ON leads_lead (user_id, company_id, status, created_at, id)",
+    "CREATE INDEX leads_lead_company_score"
+    " ON leads_lead (user_id, company_id, score, created_at, id)",
+    "CREATE INDEX leads_lead_status_score ON leads_lead (user_id, status, score, created_at, id)",
 )
 
 

@@ -25,6 +25,8 @@ def migrate(database: Database) -> list[str]:
             # Kept in the file. Readers and the writer then do not wait for each other. The change
             # itself needs the file for itself alone, and SQLite does not wait for that.
             until_free(lambda: database.pragma("journal_mode", "wal"), PATIENCE)
+            if database.pragma("journal_mode") != "wal":
+                raise StoreError(f"{_name(database)} can't use WAL; keep it on a local disk")
         if not pending(database):
             return []
         with database.atomic():

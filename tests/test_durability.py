@@ -1,0 +1,60 @@
+"""What was acknowledged is on the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import Caller
+from flask import Flask
+
+from leads_service import db
+from leads_service.service import Service
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The files that have been flushed, each with its size at that moment."""
+    seen = []
+
+    def flush(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        seen.append((path.name, path.stat().st_size))
+        os.fsync(descriptor)
+
+    monkeypatch.setattr(db, "flush", flush)
+    return seen
+
+
+def test_every_write_is_flushed_before_its_answer(
+    app: Flask, alice: Caller, service: Service, url: str, flushed: list[tuple[str, int]]
+) -> None:
+    log = Path(f"{url.removeprefix('sqlite:///')}-wal")
+    before = log.stat().st_size
+    for write in (
+        lambda: alice.client.post("/v1/leads", json={"company_id": 1}),
+        lambda: alice.client.patch("/v1/leads/1", json={"status": "lost"}),
+        lambda: service.accounts.add_user("carol"),
+        lambda: service.accounts.create_token("carol"),
+        lambda: service.accounts.revoke_token(2),
+    ):
+        flushed.clear()
+        write()
+        ((name, size),) = flushed
+        assert name == "leads.db-wal"
+        assert size >= before, "what was written is in the file that was flushed"
+        before = size
+
+
+def test_reading_flushes_nothing(alice: Caller, flushed: list[tuple[str, int]]) -> None:
+    alice.client.get("/v1/leads")
+    assert flushed == []
+
+
+def test_a_flush_that_fails_is_no_success(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(db, "flush", fail)
+    answer = alice.client.post("/v1/leads", json={"company_id": 1})
+    assert answer.status_code == 500
+    assert "disk" not in answer.text
