@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from peewee import Database, IntegrityError, OperationalError
 
-from leads_service.db import in_haste
 from leads_service.models import Clock, Token, User, timestamp, utc_now
+from leads_service.sqlite import in_haste
 from leads_service.statements import Statement, parameter
 
 TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself

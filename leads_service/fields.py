@@ -1,11 +1,13 @@
 """Fields and checks that are stricter than marshmallow's own."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Range
+
+from leads_service.models import timestamp
 
 
 def is_between(low: int, high: int) -> Range:
@@ -30,6 +32,21 @@ class DecimalDigits(fields.Integer):
         if not re.fullmatch(r"-?[0-9]+", value):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class Moment(fields.String):
+    """A time of RFC 3339, which becomes what is stored: UTC, microseconds, ``Z``."""
+
+    PATTERN = re.compile(r"[0-9-]{10}[Tt ][0-9:]{8}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            if not self.PATTERN.fullmatch(text):
+                raise ValueError(text)
+            return timestamp(datetime.fromisoformat(text.upper()).astimezone(UTC))
+        except (ValueError, OverflowError) as error:
+            raise ValidationError("Not a time such as 2026-11-22T22:03:11.123456Z.") from error
 
 
 class Day(fields.Date):

@@ -1,16 +1,16 @@
 """Reading requests strictly: what webargs would let pass or guess is an error here."""
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import Request, request
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser, abort
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from leads_service import strict_json
+
 MAX_BODY = 256 * 1024  # bytes; the longest notes take 120,000, every character escaped
 MAX_READ = 1000  # query strings
-MAX_INTEGER_DIGITS = 20  # one more than 2^63 - 1 has; longer ones can only be out of range
 
 
 class StrictParser(FlaskParser):
@@ -36,12 +36,10 @@ class StrictParser(FlaskParser):
             abort(415, message="Send the body as Content-Type: application/json.")
         req.max_content_length = MAX_BODY
         try:
-            return json.loads(
-                req.get_data().decode(), parse_int=_parse_int, parse_constant=_refuse_constant
-            )
+            return strict_json.loads(req.get_data().decode())
         except RequestEntityTooLarge:
             abort(413, message=f"The body is larger than {MAX_BODY // 1024} KiB.")
-        except (ValueError, RecursionError):
+        except ValueError:
             abort(400, message="The body is not valid JSON in UTF-8.")
 
     def load_querystring(self, req: Request, schema: Schema) -> dict[str, str]:
@@ -50,12 +48,3 @@ class StrictParser(FlaskParser):
             if len(values) > 1:
                 raise ValidationError({name: ["Must not be given more than once."]})
         return req.args.to_dict()
-
-
-def _parse_int(digits: str) -> float:
-    """Return the number; one that no field takes as a float, for int() refuses 4,300 digits."""
-    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else float(digits)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, OneOf
 
-from leads_service.fields import Day, DecimalDigits, is_between, is_storable
+from leads_service.fields import Day, DecimalDigits, Moment, is_between, is_storable
 from leads_service.models import MAX_INTEGER, MAX_NOTES, MAX_SCORE, STATUSES
 
 MAX_LIMIT = 200
@@ -94,6 +94,20 @@ class LeadUpdateSchema(Schema):
 
     status = _status()
     notes = _notes("Free text; null clears it.", allow_none=True)
+
+
+class LeadImportSchema(LeadCreateSchema):
+    """A lead as a file brings it: what the API takes, where it stands, and when that came about."""
+
+    status = _status(load_default=STATUSES[0])
+    created_at = Moment()
+    updated_at = Moment()
+
+    @validates_schema
+    def times_are_in_order(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Raise ValidationError for a change before the creation."""
+        if data.get("updated_at", "~") < data.get("created_at", ""):
+            raise ValidationError("Must not be before created_at.", "updated_at")
 
 
 class LeadQuerySchema(Schema):

@@ -7,7 +7,7 @@ import pytest
 from conftest import Caller
 from flask import Flask
 
-from leads_service import db
+from leads_service import sqlite
 from leads_service.service import Service
 
 
@@ -21,7 +21,7 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         seen.append((path.name, path.stat().st_size))
         os.fsync(descriptor)
 
-    monkeypatch.setattr(db, "flush", flush)
+    monkeypatch.setattr(sqlite, "flush", flush)
     return seen
 
 
@@ -54,7 +54,7 @@ def test_a_flush_that_fails_is_no_success(alice: Caller, monkeypatch: pytest.Mon
     def fail(descriptor: int) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(db, "flush", fail)
+    monkeypatch.setattr(sqlite, "flush", fail)
     answer = alice.client.post("/v1/leads", json={"company_id": 1})
     assert answer.status_code == 500
     assert "disk" not in answer.text

@@ -392,7 +392,7 @@ def pragmas(database: Database) -> dict[str, Any]:
 
 USUAL = {
     "journal_mode": "wal",
-    "synchronous": 1,  # normal: db.Sqlite.commit() flushes
+    "synchronous": 1,  # normal: Sqlite.commit() flushes
     "foreign_keys": 1,
     "busy_timeout": 5000,
     "wal_autocheckpoint": 4000,

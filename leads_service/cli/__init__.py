@@ -1,9 +1,17 @@
 """The commands: ``leads-service …`` and, in an application that has leads, ``flask leads …``."""
 
-from leads_service.cli import leads, server, store, users
+from leads_service.cli import exports, imports, leads, server, store, users
 from leads_service.cli.base import commands
 
-for command in (*users.GROUPS, server.serve, store.db, leads.rescore, leads.pipeline):
+for group in (*users.GROUPS, store.db):
+    commands.add_command(group)
+for command in (
+    server.serve,
+    leads.pipeline,
+    leads.rescore,
+    imports.import_leads,
+    exports.export,
+):
     commands.add_command(command)
 
 __all__ = ["commands"]

@@ -7,7 +7,8 @@ from pathlib import Path
 from peewee import Database, PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
-from leads_service.db import StoreError, until_free
+from leads_service.db import StoreError
+from leads_service.sqlite import until_free
 
 SCRIPTS = Path(__file__).parent
 PATIENCE = 600  # seconds that a start waits for another process's migrations to end

@@ -1,0 +1,282 @@
+"""Import and export: the same leads out as in, all or nothing."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Caller
+from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+from peewee import SqliteDatabase
+
+from leads_service.files import is_plainly_valid, read_csv, read_jsonl
+from leads_service.models import STATUSES
+from leads_service.schemas import LeadImportSchema
+from leads_service.service import Service
+
+Run = Callable[..., Any]
+OLD = "2020-02-29T23:59:59.000001Z"
+LATER = "2021-01-01T00:00:00.000000Z"
+
+
+@pytest.fixture
+def run(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the folder of the test, with what stdin holds."""
+    monkeypatch.chdir(tmp_path)
+    runner = app.test_cli_runner()
+
+    def run(*words: str, stdin: str | bytes = "", code: int = 0) -> Any:
+        result = runner.invoke(args=["leads", *words], input=stdin, catch_exceptions=False)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def leads(caller: Caller) -> list[dict[str, Any]]:
+    """Return a user's leads, oldest first, as a file brings them."""
+    data = caller.client.get("/v1/leads?limit=200").json["data"]
+    names = ("company_id", "status", "notes", "created_at", "updated_at")
+    return [{name: lead[name] for name in names} for lead in reversed(data)]
+
+
+def test_csv(run: Run, alice: Caller) -> None:
+    text = (
+        "company_id,notes,status,created_at,updated_at\r\n"
+        f'7,"Said ""yes"",\r\nthen left",lost,{OLD},{LATER}\r\n'
+        "\r\n"
+        f"8,,,2020-03-01T01:00:00+01:00,\r\n"
+    )
+    assert run("import", "-", "--format", "csv", "--user", "alice", stdin=text).stdout == (
+        "2 leads stored.\n"
+    )
+    assert leads(alice) == [
+        {
+            "company_id": 7,
+            "status": "lost",
+            "notes": 'Said "yes",\r\nthen left',
+            "created_at": OLD,
+            "updated_at": LATER,
+        },
+        {
+            "company_id": 8,
+            "status": "new",
+            "notes": "",
+            "created_at": "2020-03-01T00:00:00.000000Z",
+            "updated_at": "2020-03-01T00:00:00.000000Z",
+        },
+    ]
+
+
+def test_jsonl_by_the_ending(run: Run, alice: Caller, tmp_path: Path) -> None:
+    lines = ['{"company_id": 7, "notes": null}', "", '{"company_id": 8, "status": "converted"}']
+    (tmp_path / "in.JSONL").write_text("\n".join(lines))
+    run("import", "in.JSONL", "--user", "alice")
+    assert [(lead["company_id"], lead["status"]) for lead in leads(alice)] == [
+        (7, "new"),
+        (8, "converted"),
+    ]
+    assert alice.client.get("/v1/leads?min_score=100").json["data"][0]["company_id"] == 8
+
+
+def test_only_the_company_is_needed_and_a_byte_order_mark_is_none(
+    run: Run, alice: Caller, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_bytes(b"\xef\xbb\xbfcompany_id\n1\n")
+    run("import", "in.csv", "--user", "alice")
+    assert leads(alice)[0]["company_id"] == 1
+
+
+BAD = f"""\
+company_id,status,notes,created_at,updated_at
+1,new,good,,
+x,new,,,
+0,new,,,
+3,won,,,
+4,new,{"x" * 10_001},,
+5,new,,yesterday,
+6,new,,2026-02-30T00:00:00Z,
+7,new,,{LATER},{OLD}
+8,new,,,{OLD}
+9,new
+"""
+NAMED = """\
+line 3: company_id: Not a valid integer.
+line 4: company_id: Must be from 1 to 9223372036854775807.
+line 5: status: Must be one of: new, contacted, qualified, converted, lost.
+line 6: notes: Longer than maximum length 10000.
+line 7: created_at: Not a time such as 2026-11-22T22:03:11.123456Z.
+line 8: created_at: Not a time such as 2026-11-22T22:03:11.123456Z.
+line 9: updated_at: Must not be before created_at.
+line 10: created_at: Needed with updated_at.
+line 11: the row: Invalid input type.
+Error: nothing was stored; mend these lines, or leave them out with --skip-invalid
+"""
+
+
+def test_all_or_nothing(run: Run, alice: Caller, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    result = run("import", "in.csv", "--user", "alice", code=1)
+    assert (result.stdout, result.stderr) == ("", NAMED)
+    assert leads(alice) == []
+
+
+def test_ten_bad_rows_are_enough(run: Run, alice: Caller) -> None:
+    endless = "company_id\n" + "x\n" * 5000
+    result = run("import", "-", "--format", "csv", "--user", "alice", stdin=endless, code=1)
+    assert result.stderr.count("\n") == 11
+
+
+def test_skip_invalid(run: Run, alice: Caller, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    result = run("import", "in.csv", "--user", "alice", "--skip-invalid")
+    assert result.stdout == "1 lead stored.\n"
+    assert result.stderr == "9 left out, with reasons in in.rejects\n"
+    rejects = [json.loads(line) for line in (tmp_path / "in.rejects").read_text().splitlines()]
+    assert [reject["line"] for reject in rejects] == list(range(3, 12))
+    assert rejects[0] == {
+        "line": 3,
+        "errors": {"company_id": ["Not a valid integer."]},
+        "row": {"company_id": "x", "status": "new"},
+    }
+    assert [lead["notes"] for lead in leads(alice)] == ["good"]
+
+
+def test_jsonl_rows_that_are_none(run: Run, alice: Caller, tmp_path: Path) -> None:
+    rows = ["[1", "[]", '{"company_id": "1"}', '{"company_id": 1, "score": 5}', '"\\ud800"']
+    rows += ['{"company_id": 1, "notes": "\\ud800"}', f'{{"company_id": {"9" * 5000}}}', "[" * 9999]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows))
+    run("import", "in.jsonl", "--user", "alice", "--skip-invalid", "--rejects", "bad")
+    assert len((tmp_path / "bad").read_text().splitlines()) == len(rows)
+    assert leads(alice) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("in.csv", b"", "the first line must name company_id"),
+        ("in.csv", b"notes\nx\n", "the first line must name company_id"),
+        ("in.csv", b"company_id,score\n1,5\n", "the first line must name company_id"),
+        ("in.csv", b"company_id,company_id\n1,1\n", "the first line must name company_id"),
+        ("in.csv", b'company_id,notes\n1,"open\n', "unexpected end of data"),
+        ("in.csv", b'company_id,notes\n1,"a"b\n', "expected after"),
+        ("in.csv", b"company_id,notes\n1,\xff\n", "line 2: notes: Must not contain lone"),
+        ("in.txt", b"company_id\n1\n", "say --format csv or jsonl"),
+    ],
+)
+def test_files_that_are_none(
+    run: Run, alice: Caller, tmp_path: Path, name: str, content: bytes, part: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = run("import", name, "--user", "alice", code=2 if name == "in.txt" else 1)
+    assert part in result.stderr
+    assert leads(alice) == []
+
+
+def test_a_scorer_that_fails_stores_nothing(url: str, run: Run, alice: Caller) -> None:
+    from_file = ("import", "-", "--format", "csv", "--user", "nobody")
+    assert "there is no user 'nobody'" in run(*from_file, stdin="company_id\n1\n", code=1).stderr
+
+
+def test_while_another_one_writes(run: Run, alice: Caller, service: Service, url: str) -> None:
+    """Everything is read before the lock is asked for; without it nothing is stored."""
+    service.database.timeout = 0
+    other = SqliteDatabase(url.removeprefix("sqlite:///"))
+    words = ("import", "-", "--format", "csv", "--user", "alice")
+    with other.atomic("IMMEDIATE"):
+        assert "database is locked" in run(*words, stdin="company_id\n1\n", code=1).stderr
+    other.close()
+    assert run(*words, stdin="company_id\n1\n").stdout == "1 lead stored.\n"
+
+
+def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: Service) -> None:
+    def indexes() -> list[tuple[str, str]]:
+        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name"
+        return service.database.execute_sql(query).fetchall()
+
+    before = indexes()
+    text = "company_id\n" + "".join(f"{number}\n" for number in range(1, 10_001))
+    run("import", "-", "--format", "csv", "--user", "alice", stdin=text)
+    assert indexes() == before
+    assert service.database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert len(alice.client.get("/v1/leads?company_id=10000").json["data"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_what_export_wrote_gives_the_same_leads(
+    run: Run, alice: Caller, bob: Caller, clock: Any, kind: str
+) -> None:
+    for notes in ("", "plain", 'a "quoted"\r\nline\n\r', "東京, שלום, 😀", " \t", "\ufeff", "\x01"):
+        lead = alice.client.post("/v1/leads", json={"company_id": 1, "notes": notes}).json
+        clock.move(seconds=1)
+        alice.client.patch(f"/v1/leads/{lead['id']}", json={"status": "lost"})
+    exported = run("export", "--user", "alice", "--format", kind).stdout_bytes
+    run("import", "-", "--format", kind, "--user", "bob", stdin=exported)
+    assert leads(bob) == leads(alice)
+    assert run("export", "--user", "bob", "--format", kind).stdout_bytes == exported
+
+
+def test_export_filters_as_the_api_does(run: Run, alice: Caller, bob: Caller) -> None:
+    for company_id, status in ((1, "new"), (2, "lost"), (3, "converted")):
+        made = alice.client.post("/v1/leads", json={"company_id": company_id}).json
+        alice.client.patch(f"/v1/leads/{made['id']}", json={"status": status})
+    bob.client.post("/v1/leads", json={"company_id": 4})
+
+    def companies(*options: str) -> list[str]:
+        rows = csv.DictReader(io.StringIO(run("export", *options).stdout))
+        return [row["company_id"] for row in rows]
+
+    assert companies() == ["1", "2", "3", "4"]
+    assert companies("--user", "alice") == ["1", "2", "3"]
+    assert companies("--user", "alice", "--status", "lost") == ["2"]
+    assert companies("--min-score", "10", "--max-score", "99") == ["1", "4"]
+    assert companies("--company-id", "3") == ["3"]
+    assert companies("--created-after", "2026-11-22", "--created-before", "2026-11-22") != []
+    assert companies("--created-before", "2026-11-21") == []
+    assert "--min-score: Not a valid integer." in run("export", "--min-score", "x", code=2).stderr
+
+
+def test_export_of_everybody_names_the_owner(run: Run, alice: Caller) -> None:
+    alice.client.post("/v1/leads", json={"company_id": 1})
+    assert run("export").stdout.startswith('"user_id","company_id"')
+    (line,) = run("export", "--format", "jsonl").stdout.splitlines()
+    assert json.loads(line)["user_id"] == alice.id
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([])
+TIMES = st.datetimes().map(lambda time: time.isoformat(timespec="microseconds") + "Z")
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "company_id": st.integers(-1, 5) | st.just(2**63) | VALUES,
+        "status": st.sampled_from(STATUSES) | VALUES,
+        "notes": st.text(max_size=5) | VALUES,
+        "created_at": TIMES | st.just("2026-W01-1T00:00:00.000000Z") | VALUES,
+        "updated_at": TIMES | VALUES,
+        "score": VALUES,
+    },
+)
+
+
+@settings(max_examples=300)
+@given(row=ROWS | VALUES)
+def test_what_is_plainly_valid_is_so_by_the_schema(row: Any) -> None:
+    try:
+        loaded = LeadImportSchema().load(row)
+    except ValidationError:
+        assert not is_plainly_valid(row)
+    else:
+        if is_plainly_valid(row):
+            assert loaded == {"status": "new", "notes": ""} | row
+
+
+def test_lines_are_counted_as_an_editor_does() -> None:
+    text = 'company_id,notes\n1,"a\nb"\n\nx,\n'
+    assert [line for line, _ in read_csv(io.StringIO(text))] == [2, 5]
+    assert [line for line, _ in read_jsonl(["\n", "{}\n"])] == [2]
