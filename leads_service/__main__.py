@@ -12,10 +12,12 @@ from leads_service.cli import commands
 
 def main() -> None:
     """Run the command that the arguments name, on the application that the environment sets up."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed: >&-
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name may hold what the terminal can't show
             stream.reconfigure(errors="backslashreplace")
-    sys.path.append(os.getcwd())  # where a LEADS_SCORER of one's own is likely to lie
+    sys.path.append("")  # the current folder, where a LEADS_SCORER of one's own is likely to lie
     commands(obj=ScriptInfo(create_app=application), prog_name="leads-service")
 
 

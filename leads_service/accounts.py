@@ -90,8 +90,8 @@ class Accounts:
 
         Without a ``lifetime`` it never expires. Raises AccountError if there is no such user.
         """
-        if not label.isprintable():
-            raise AccountError(f"{label!r} is no label: use printable characters only")
+        if len(label) > MAX_NAME or not label.isprintable():
+            raise AccountError(f"{label!r} is no label: use up to {MAX_NAME} printable letters")
         token = TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock()
         row = Token.insert(
@@ -119,22 +119,20 @@ class Accounts:
         with self._database.atomic():
             revoked = Token.delete().where(Token.id == token_id).execute(self._database)
         if not revoked:
-            raise AccountError(
-                f"there is no token {token_id}; see them with: leads-service token list"
-            )
+            raise AccountError(f"there is no token {token_id}; see: leads-service token list")
 
     def caller(self, token: str | None) -> Caller | None:
         """Return whom ``token`` speaks for; None if it is unknown, revoked or expired."""
-        row = self._find.run({"digest": _digest(token or "")}).fetchone()
-        if row is None:
+        rows = self._find.rows({"digest": _digest(token or "")})
+        if not rows:
             return None
-        token_id, user_id, read_only, expires_at, last_used_at = row
+        token_id, user_id, read_only, expires_at, last_used_at = rows[0]
         now = timestamp(self._clock())
         if expires_at is not None and expires_at <= now:
             return None
         if last_used_at is None or last_used_at[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
             with suppress(OperationalError), in_haste(self._database):
-                self._note_use.run({"token_id": token_id, "now": now})
+                self._note_use.rows({"token_id": token_id, "now": now})
         return Caller(user_id, bool(read_only))
 
 

@@ -1,5 +1,6 @@
 """The blueprint: three views, and who may call them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from leads_service.schemas import (
 from leads_service.service import current_service
 
 READING = ("GET", "HEAD")
+SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 WRITE_ERRORS = (400, 401, 403, 413, 415, 422, 500, 503)
 
 
@@ -53,8 +55,8 @@ blp.register_error_handler(Exception, error_response)
 @blp.before_request
 def admit() -> None:
     """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
-    if request.method == "OPTIONS":  # a browser's preflight carries no token
-        return
+    if request.method == "OPTIONS" and request.routing_exception is None:
+        return  # a browser's preflight, which carries no token
     g.leads_caller = caller = current_service().caller()
     if caller.read_only and request.method not in READING:
         abort(403, message="This token is read-only; use one that may write.")
@@ -113,6 +115,8 @@ def _next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
 def _address() -> str:
     """Return the request's address without its query; request.base_url takes 35 µs to say so."""
     environ = request.environ
-    host = environ.get("HTTP_HOST") or request.host
+    host = environ.get("HTTP_HOST", "")
+    if not SANE_HOST.fullmatch(host):
+        host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
     return f"{environ['wsgi.url_scheme']}://{host}{quote(path.encode('latin-1'))}"

@@ -12,15 +12,17 @@ from leads_service import config, db, logs, migrations, scoring
 from leads_service.api import admit
 from leads_service.embed import init_app
 from leads_service.models import Clock, utc_now
-from leads_service.openapi import SPEC, LeadsApi
-from leads_service.pages import pages
-from leads_service.responses import error_response
+from leads_service.openapi import SPEC
+from leads_service.pages import LeadsApi, pages
+from leads_service.responses import WholeResponse, error_response
 
 URL_PREFIX = "/v1"
 
 
 class Application(Flask):
     """A Flask application that leaves out, at each request, what the leads have no use for."""
+
+    response_class = WholeResponse
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""
@@ -55,7 +57,8 @@ def create_app(
     Unless told not to, brings the store's schema up to date. Raises ConfigError for a setting that
     can't be used, StoreError for a store that can't.
     """
-    app = Application(__name__, instance_path=instance_path)
+    app = Application(__name__, instance_path=instance_path, static_folder=None)
+    app.url_map.merge_slashes = False  # // is no path of ours; it would be answered with a page
     app.config.update(SPEC, **config.load(settings))
     logs.configure(app.config["LEADS_LOG_LEVEL"])
     database = db.open_database(
@@ -64,6 +67,7 @@ def create_app(
     )
     if migrate:
         migrations.migrate(database)
+        database.close()  # a connection must not go through a fork
     app.before_request(logs.begin_request)
     app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)

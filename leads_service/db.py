@@ -22,10 +22,14 @@ def open_database(url: str, *, busy_timeout: float = 5) -> Sqlite:
     for a URL that names no SQLite file, or one whose folder is missing or can't be written.
     """
     file = _file(url)
-    if not file.parent.is_dir():
-        raise ConfigError(f"LEADS_DATABASE: the folder {file.parent} does not exist; create it")
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
+    try:
+        if not file.parent.is_dir():
+            raise ConfigError(f"LEADS_DATABASE: the folder {file.parent} does not exist; create it")
+        usable = not file.exists() or file.is_file()
+        if not usable or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
+    except OSError as error:
+        raise ConfigError(f"LEADS_DATABASE: {file} can't be used: {error.strerror}") from error
     # A transaction that turns from reading to writing fails at once when another one has written,
     # whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
     return Sqlite(str(file), pragmas=PRAGMAS, timeout=busy_timeout, lock_type="IMMEDIATE")

@@ -45,7 +45,7 @@ class Leads:
         with self._database.atomic():
             # The clock is read with the write lock held: the order of the times is that of the ids.
             lead["created_at"] = lead["updated_at"] = timestamp(self._clock())
-            (lead_id,) = self._insert.run(lead).fetchone()
+            ((lead_id,),) = self._insert.rows(lead)
         return {"id": lead_id, **lead}
 
     def update(self, user_id: int, lead_id: int, changes: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Leads:
                 lead["score"] = score(self._scorer, lead)
                 # A clock that was set back must not make a lead younger than it was.
                 lead["updated_at"] = max(timestamp(self._clock()), before["updated_at"])
-                self._update.run(lead)
+                self._update.rows(lead)
         return lead
 
     def page(
@@ -82,13 +82,13 @@ class Leads:
             raise CursorNotFoundError(cursor)
         values = queries.page_values(filters, last)
         statement = self._page(frozenset(values))
-        rows = statement.run(values | {"user_id": user_id, "limit": limit + 1}).fetchall()
+        rows = statement.rows(values | {"user_id": user_id, "limit": limit + 1})
         has_more = len(rows) > limit
         data = queries.as_leads(rows[:limit])
         return Page(data, data[-1]["id"] if has_more else None, has_more)
 
     def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        rows = self._one.run({"user_id": user_id, "id": lead_id}).fetchall()
+        rows = self._one.rows({"user_id": user_id, "id": lead_id})
         return next(iter(queries.as_leads(rows)), None)
 
     def _page(self, names: frozenset[str]) -> Statement:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from apispec import APISpec
-from flask_smorest import Api
 from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
 from marshmallow import fields
 
@@ -135,16 +134,3 @@ def describe(spec: APISpec) -> None:
     )
     for status, response in _RESPONSES.items():
         spec.components.response(f"Leads{status}", response, lazy=True)
-
-
-class LeadsApi(Api):
-    """The OpenAPI document of an application that is nothing but leads."""
-
-    ERROR_SCHEMA = ErrorSchema
-    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
-
-    def _register_error_handlers(self) -> None:
-        """Register none: the application has one handler for everything."""
-
-    def _register_pagination_header(self) -> None:
-        """Register none: pages are told of in the answer, not in flask-smorest's header."""

@@ -1,23 +1,49 @@
 """What stands beside the leads: the health check and the interactive documentation."""
 
 from importlib.resources import files
+from mimetypes import guess_type
 
-from flask import Response, render_template, send_from_directory
-from flask_smorest import Blueprint
+from flask import Response, abort, render_template, request
+from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from leads_service.db import touch
-from leads_service.openapi import HEADERS, errors
-from leads_service.responses import json_response
+from leads_service.openapi import HEADERS, ErrorSchema, errors
+from leads_service.responses import WholeResponse, json_response
 from leads_service.service import current_service
 
-SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
+SWAGGER_UI = files("flask_swagger_ui") / "dist"
+FILES = {
+    "docs.js": files("leads_service") / "static" / "docs.js",
+    "favicon-32x32.png": SWAGGER_UI / "favicon-32x32.png",
+    "swagger-ui-bundle.js": SWAGGER_UI / "swagger-ui-bundle.js",
+    "swagger-ui.css": SWAGGER_UI / "swagger-ui.css",
+}
 # Swagger UI's icons are data: images; all else comes from here and no script stands in the page.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+class LeadsApi(Api):
+    """The OpenAPI document of an application that is nothing but leads."""
+
+    ERROR_SCHEMA = ErrorSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
+
+    def _openapi_json(self) -> Response:
+        """Send the document, with the address under which it is reached itself."""
+        servers = [{"url": request.script_root or "/"}]
+        return json_response(self.spec.to_dict() | {"servers": servers})
+
+    def _register_error_handlers(self) -> None:
+        """Register none: the application has one handler for everything."""
+
+    def _register_pagination_header(self) -> None:
+        """Register none: pages are told of in the answer, not in flask-smorest's header."""
+
 
 pages = Blueprint("leads_service_pages", __name__, description="Whether the service works.")
 
@@ -44,12 +70,17 @@ def health() -> Response:
 def docs() -> Response:
     """Show the OpenAPI document as a page on which calls can be tried out."""
     page = render_template("docs.html")
-    return Response(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    return WholeResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 def docs_file(name: str) -> Response:
-    """Send a file of Swagger UI."""
-    return send_from_directory(SWAGGER_UI, name, max_age=86400)
+    """Send a file of that page, whole: it may be read as slowly as anybody likes."""
+    file = FILES.get(name) or abort(404)
+    response = WholeResponse(file.read_bytes(), mimetype=guess_type(name)[0])
+    response.cache_control.max_age = 86_400
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
 pages.record(lambda state: state.add_url_rule("/docs", "docs", docs))

@@ -10,7 +10,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from leads_service import strict_json
 
 MAX_BODY = 256 * 1024  # bytes; the longest notes take 120,000, every character escaped
-MAX_READ = 1000  # query strings
+MAX_READ = 1000  # query strings that are remembered, each of up to
+MAX_READ_LENGTH = 200  # bytes
 
 
 class StrictParser(FlaskParser):
@@ -25,20 +26,22 @@ class StrictParser(FlaskParser):
         if kwargs.get("location") != "query":
             return super().parse(argmap, req, **kwargs)
         query = request.query_string
-        if query not in self._read:
+        values = self._read.get(query)
+        if values is None:
+            values = super().parse(argmap, req, **kwargs)
             if len(self._read) >= MAX_READ:
                 self._read.clear()
-            self._read[query] = super().parse(argmap, req, **kwargs)
-        return self._read[query]
+            if len(query) <= MAX_READ_LENGTH:
+                self._read[query] = values
+        return values
 
     def _raw_load_json(self, req: Request) -> Any:
+        if req.args:
+            abort(422, messages={"query": {name: ["Unknown field."] for name in req.args}})
         if req.mimetype != "application/json":
             abort(415, message="Send the body as Content-Type: application/json.")
-        req.max_content_length = MAX_BODY
         try:
-            return strict_json.loads(req.get_data().decode())
-        except RequestEntityTooLarge:
-            abort(413, message=f"The body is larger than {MAX_BODY // 1024} KiB.")
+            return strict_json.loads(_body(req).decode())
         except ValueError:
             abort(400, message="The body is not valid JSON in UTF-8.")
 
@@ -48,3 +51,18 @@ class StrictParser(FlaskParser):
             if len(values) > 1:
                 raise ValidationError({name: ["Must not be given more than once."]})
         return req.args.to_dict()
+
+
+def _body(req: Request) -> bytes:
+    # Of a body without a length, werkzeug reads as much as is allowed and leaves the rest: one
+    # byte more tells that there is a rest.
+    req.max_content_length = MAX_BODY + 1
+    try:
+        body = req.get_data()
+    except RequestEntityTooLarge:
+        body = bytes(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        abort(413, message=f"The body is larger than {MAX_BODY // 1024} KiB.")
+    if len(body) < (req.content_length or 0):
+        raise ValueError("the body is cut off")
+    return body

@@ -1,5 +1,6 @@
 """Answers: how JSON goes out, and the one shape of all errors."""
 
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -16,17 +17,25 @@ RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again c
 OUR_MISTAKES = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
 
-class JsonResponse(Response):
-    """An answer whose body is there whole, and goes to the server as it is."""
+class WholeResponse(Response):
+    """An answer whose body is there whole, and goes to the server as it is.
+
+    A server sends a list at once and is done; an iterator it asks again and again, and the thread
+    that answers waits for as long as the client takes to read.
+    """
 
     def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
-        """Return the body as a list, which a server sends at once, if nobody waits for its end."""
-        if self._on_close or environ["REQUEST_METHOD"] == "HEAD":
-            return super().get_app_iter(environ)
-        return self.response  # type: ignore[return-value]  # bytes: json_response made it
+        """Return the body as a list, if it is to be sent and nobody waits for its end."""
+        body = super().get_app_iter(environ)
+        plain = self.is_sequence and not self._on_close and environ["REQUEST_METHOD"] != "HEAD"
+        return list(self.iter_encoded()) if plain and body else body
+
+
+class JsonResponse(WholeResponse):
+    """An answer of ours, with its length, and with addresses that are whole."""
 
     def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
-        """Return the headers as they are: the length is there, and addresses are whole."""
+        """Return the headers as they are, which saves a tenth of a short answer's time."""
         return self.headers
 
 
@@ -38,7 +47,10 @@ def json_response(
 
 
 def _encode(payload: Any) -> bytes:
-    return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # a terminal likes lines
+    try:
+        return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # a terminal likes lines
+    except TypeError:  # an unknown field's name, which may hold what UTF-8 can't
+        return json.dumps(payload).encode() + b"\n"
 
 
 def error_response(error: Exception) -> Response:
@@ -57,11 +69,9 @@ def error_response(error: Exception) -> Response:
     }
     if errors:
         payload["errors"] = errors
-    response = problem.get_response()  # with the headers that its status asks for: Allow, …
-    response.data = _encode(payload)
-    response.mimetype = "application/json"
-    response.headers.update(details.get("headers") or {})
-    return response  # type: ignore[return-value]  # werkzeug's own class, which Flask takes as well
+    headers = dict(problem.get_headers()) | (details.get("headers") or {})
+    del headers["Content-Type"]  # of a page, which this is not
+    return json_response(payload, problem.code or 500, headers)
 
 
 def _as_http(error: Exception) -> HTTPException:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peewee import Database, Node, Value
+from peewee import __exception_wrapper__ as peewee_errors  # type: ignore[attr-defined]
 
 
 def parameter(name: str) -> Value:
@@ -22,6 +23,9 @@ class Statement:
         self._database = database
         self.sql, self.names = database.get_sql_context().sql(query).query()
 
-    def run(self, values: Mapping[str, Any]) -> Any:
-        """Run it with ``values`` by parameter name and return the database's own cursor."""
-        return self._database.execute_sql(self.sql, [values[name] for name in self.names])
+    def rows(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it with ``values`` by parameter name and return all rows, none for a mere write."""
+        cursor = self._database.execute_sql(self.sql, [values[name] for name in self.names])
+        with peewee_errors:  # what goes wrong while they are read is Peewee's error too
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

@@ -21,6 +21,7 @@ CALLS = [
     ("PATCH", "/v1/leads/none"),
     ("DELETE", "/v1/leads"),
     ("GET", "/v1/nothing"),
+    ("OPTIONS", "/v1/nothing"),
     ("GET", "/v1"),
 ]
 

@@ -817,7 +817,7 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
-        *("db migrate", "db status", "pipeline", "rescore", "serve"),
+        *("db migrate", "db status", "export", "import", "pipeline", "rescore", "serve"),
         *("token create", "token list", "token revoke", "user add", "user list"),
     ]
 
@@ -835,11 +835,15 @@ def test_help(program: Run, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", LEAVES)
-def test_help_has_an_example(program: Run, path: str) -> None:
+def test_help_has_an_example(
+    program: Run, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is on a line of its own, and the command understands it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leads.csv").touch()
     text = program(*path.split(), "--help").stdout
     (example,) = re.findall(r"^ *Example: +(.*)", text, re.MULTILINE)
-    typed = shlex.split(re.search(r"leads-service ([^)]*)", example)[1])
+    typed = shlex.split(re.search(r"leads-service ([^)>]*)", example)[1])
     words = path.split()
     assert typed[: len(words)] == words
     COMMANDS[path].make_context(path, typed[len(words) :])

@@ -68,6 +68,52 @@ def test_body_size(alice: Caller) -> None:
     assert post(256 * 1024 + 1) == 413
 
 
+def test_a_field_name_that_is_no_text(alice: Caller) -> None:
+    for call in (alice.client.post, alice.client.patch):
+        path = "/v1/leads" if call == alice.client.post else "/v1/leads/1"
+        answer = call(path, data='{"company_id": 1, "\\ud800": 1}', content_type="application/json")
+        assert answer.status_code == 422
+        assert answer.json["errors"]["json"]["\ud800"] == ["Unknown field."]
+
+
+@pytest.mark.parametrize("size", [256 * 1024 + 1, 300_000])
+def test_body_size_without_a_length(alice: Caller, size: int) -> None:
+    body = b'{"company_id": 1}'.ljust(256 * 1024) + b"x" * (size - 256 * 1024)
+    answer = alice.client.post(
+        "/v1/leads",
+        input_stream=io.BytesIO(body),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+    assert answer.status_code == 413
+    assert answer.json["message"] == "The body is larger than 256 KiB."
+    assert alice.client.get("/v1/leads").json["data"] == []
+
+
+def test_a_body_that_is_cut_off(alice: Caller) -> None:
+    answer = alice.client.post(
+        "/v1/leads",
+        input_stream=io.BytesIO(b'{"company_id": 1}'),
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "100"},
+    )
+    assert answer.status_code == 400
+
+
+def test_parameters_where_there_are_none(alice: Caller) -> None:
+    for answer in (
+        alice.client.post("/v1/leads?statsu=new", json={"company_id": 1}),
+        alice.client.patch("/v1/leads/1?statsu=new", json={}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json["errors"] == {"query": {"statsu": ["Unknown field."]}}
+
+
+def test_slashes_too_many_are_another_path(alice: Caller) -> None:
+    for path in ("/v1//leads", "//v1/leads", "/v1/leads/"):
+        assert alice.client.get(path).status_code == 404
+
+
 def test_unknown_path(alice: Caller, client: FlaskClient) -> None:
     for answer in (alice.client.get("/v1/nothing"), client.get("/"), client.get("/v1x")):
         assert answer.status_code == 404

@@ -20,7 +20,7 @@ import leads_service
 
 client = leads_service.create_app().test_client()
 print(leads_service.__file__)
-for path in ("/healthz", "/docs", "/docs/swagger-ui.css", "/static/docs.js", "/openapi.json"):
+for path in ("/healthz", "/docs", "/docs/swagger-ui.css", "/docs/docs.js", "/openapi.json"):
     print(path, client.get(path).status)
 """
 
@@ -138,7 +138,7 @@ def test_the_installed_wheel_serves(built: Built, url: str, tmp_path: Path) -> N
         "/healthz 200 OK",
         "/docs 200 OK",
         "/docs/swagger-ui.css 200 OK",
-        "/static/docs.js 200 OK",
+        "/docs/docs.js 200 OK",
         "/openapi.json 200 OK",
     ]
 

@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 from conftest import Caller
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from leads_service import __version__
 
@@ -76,6 +78,28 @@ def test_docs_page_needs_nothing_from_elsewhere(client: FlaskClient) -> None:
 def test_docs_files_are_those_of_swagger_ui_only(client: FlaskClient) -> None:
     for name in ("nothing.js", "..%2f__init__.py", "%2fetc%2fpasswd"):
         assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_the_document_says_where_it_is(client: FlaskClient) -> None:
+    assert client.get("/openapi.json").json["servers"] == [{"url": "/"}]
+    prefixed = client.get("/openapi.json", environ_overrides={"SCRIPT_NAME": "/crm"})
+    assert prefixed.json["servers"] == [{"url": "/crm"}]
+
+
+def test_docs_files_come_whole_and_once(client: FlaskClient) -> None:
+    """A server can send a list at once; an iterator would hold a thread until it is read."""
+    path = "/docs/swagger-ui-bundle.js"
+    environ = EnvironBuilder(path).get_environ()
+    assert isinstance(client.application.wsgi_app(environ, lambda *_: None), list)
+    tag = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.parametrize("host", ["", "a,b", 'a"b', "é", "h:999999", "a b"])
+def test_addresses_have_a_host_whatever_is_sent(alice: Caller, host: str) -> None:
+    overrides = {"HTTP_HOST": host, "SERVER_NAME": "crm.test", "SERVER_PORT": "8000"}
+    answer = alice.client.post("/v1/leads", json={"company_id": 1}, environ_overrides=overrides)
+    assert answer.headers["Location"] == "http://crm.test:8000/v1/leads/1"
 
 
 def test_get_is_answered_behind_a_prefix(alice: Caller) -> None:

@@ -1,6 +1,8 @@
 """The service as its users meet it: processes, sockets, HTTP."""
 
 import json
+import os
+import signal
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -64,3 +66,32 @@ def test_wsgi_ends_with_one_line_when_a_setting_is_wrong(tmp_path: Path) -> None
             process.stderr.close()
         assert line.startswith("leads-service: ")
         assert name in line
+
+
+def test_a_host_by_name(url: str) -> None:
+    with serve(url, "--host", "localhost") as server:
+        assert create(server.url, server.token)[0] == 201
+
+
+def test_hosts_that_are_none(url: str) -> None:
+    for host in ("a..b", "192.0.2.1", "x" * 64):
+        command = [str(BIN / "leads-service"), "serve", "--host", host, "--first-user", "admin"]
+        with running(command, {"LEADS_DATABASE": url}, stderr=subprocess.PIPE) as process:
+            assert process.wait() == 1
+            (line,) = process.stderr.read().splitlines()
+            process.stderr.close()
+        assert line.startswith(f"Error: cannot listen on {host}")
+
+
+def test_ctrl_c_reaches_everybody_at_once(url: str) -> None:
+    """As a terminal sends it: to the whole group, the workers included."""
+    port = free_port()
+    command = [BIN / "leads-service", "serve", "--port", str(port), "--workers", "2"]
+    process = subprocess.Popen(
+        command, env=os.environ | {"LEADS_DATABASE": url}, stdout=subprocess.PIPE, process_group=0
+    )
+    with process:
+        wait_until_ready(port)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0

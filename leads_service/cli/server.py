@@ -17,7 +17,7 @@ from leads_service.service import Service
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
 # Per worker: while one waits for the disk, the other answers. More would wait for each other.
-THREADS = 2
+THREADS = 4
 STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
 
 
@@ -44,7 +44,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
     Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2
     """
     service = ready_service()
-    _check_free(host, port)
+    address = _free_address(host, port)
     base = f"http://{_reachable(host)}:{port}"
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
     if first_user is not None:
@@ -53,7 +53,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
     os.register_at_fork(after_in_child=_stop_when_told)
     Granian(
         APPLICATION,
-        address=host,
+        address=address,
         port=port,
         interface=Interfaces.WSGI,
         factory=True,
@@ -67,17 +67,18 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
 
 
 def _stop_when_told() -> None:
-    """Let a worker that does not serve yet end when it is told to.
+    """Let a worker that does not serve yet end when it is told to, by the main process alone.
 
     Granian's workers inherit the handlers of the process that forks them, which do nothing in
     them, until they have their own: a stop that came in between was lost, and the server hung.
+    It hung as well when a terminal's Ctrl-C reached a worker beside the main process's SIGTERM.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _check_free(host: str, port: int) -> None:
-    """Raise ClickException if nobody can listen there.
+def _free_address(host: str, port: int) -> str:
+    """Return the host's numeric address; raises ClickException if nobody can listen there.
 
     The server's own sockets share their port, so it would start beside another one unnoticed.
     """
@@ -88,11 +89,12 @@ def _check_free(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise click.ClickException(
-            f"cannot listen on {host} port {port} ({error.strerror}); "
+            f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}); "
             "choose others with --host and --port"
         ) from error
+    return str(address[0])
 
 
 def _reachable(host: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import Error as SqliteError
 
 from peewee import Database, PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
@@ -61,7 +62,7 @@ def _name(database: Database) -> str:
 def _readable(database: Database) -> Iterator[None]:
     try:
         yield
-    except PeeweeException as error:
+    except (PeeweeException, SqliteError) as error:  # the second from fetching a pragma
         raise StoreError(f"cannot use {_name(database)}: {error}") from error
 
 
