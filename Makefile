@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The newest releases that setup.cfg allows may break a build that passed yesterday; these did not.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
-.PHONY: install run test check clean
+.PHONY: install run test check bench clean
 
 install: $(VENV)/.installed
 
@@ -23,9 +23,13 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
+	$(BIN)/python benchmarks/run.py --quick
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:

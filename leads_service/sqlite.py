@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 from peewee import Database, OperationalError, SqliteDatabase
 
-LOCK_PAUSE = 0.0005  # seconds between two tries for a lock, about what a small write takes
+LOCK_PAUSE = 0.0002  # seconds between two tries for a lock, about what a small write holds it
 PRAGMAS = {
     "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
     "foreign_keys": 1,

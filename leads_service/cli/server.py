@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 from shlex import quote
 
 import click
@@ -17,7 +18,7 @@ from leads_service.service import Service
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
 # Per worker: while one waits for the disk, the other answers. More would wait for each other.
-THREADS = 4
+THREADS = 2
 STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
 
 
@@ -108,7 +109,9 @@ def _welcome(service: Service, name: str, base: str) -> str:
     """Return a line for a new user to paste; if there are users already, how to make a token."""
     accounts = service.accounts
     if users := accounts.users():
-        return f"For a token: leads-service token create {quote(users[0]['name'])}"
+        # As it was called, for .venv/bin may not be where a shell looks.
+        program = sys.argv[0] if sys.argv[0].endswith("leads-service") else "leads-service"
+        return f"For a token: {program} token create {quote(users[0]['name'])}"
     accounts.add_user(name)
     token = accounts.create_token(name, label="first")
     return (

@@ -1,0 +1,86 @@
+"""The leads that every server is given: always the same, and the same in each."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+OLDEST = 20  # leads with a status, company and score that no other one has
+
+
+class Lead(NamedTuple):
+    """A lead, its fields in the order of the columns."""
+
+    id: int
+    user_id: int
+    company_id: int
+    status: str
+    notes: str
+    score: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def every_101st(number: int) -> int:
+    """Return the owner of a lead: user 1, but for a few of user 2."""
+    return 2 if number % 101 == 0 else 1
+
+
+def leads(count: int, owner: Callable[[int], int] = every_101st) -> Iterator[Lead]:
+    """Return leads, oldest first, two of them at each moment so that the id decides as well.
+
+    They are of two kinds by turns, so that each of two filters may match half of them where both
+    match none; the oldest ones are of a third kind, and ten of these have a score of their own.
+    """
+    kinds = (1, "new", 10), (2, "contacted", 30)
+    for number in range(1, count + 1):
+        company, status, score = kinds[number // 2 % 2]
+        if number <= OLDEST:
+            company, status, score = 3, "lost", 0 if number % 2 else 55
+        pair = number // 2
+        moment = BEGIN + timedelta(minutes=pair, milliseconds=pair % 1000)
+        notes = f"Met at the fair, wants an offer {number:08}"
+        yield Lead(number, owner(number), company, status, notes, score, moment, moment)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a time as this service stores it."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def with_space(moment: datetime) -> str:
+    """Return a time as Peewee, SQLAlchemy and Django store it."""
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
+def fill(
+    file: Path, table: str, rows: Iterator[Lead], time: Callable[[datetime], str] = with_space
+) -> None:
+    """Store leads in a table of a database that nobody uses meanwhile."""
+    columns = ", ".join(Lead._fields)
+    marks = ", ".join("?" * len(Lead._fields))
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA cache_size = -1000000")
+    with connection:
+        connection.executemany(
+            f"INSERT INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608  # our own names
+            ((*lead[:6], time(lead.created_at), time(lead.updated_at)) for lead in rows),
+        )
+    connection.close()
+
+
+def canonical(lead: dict[str, object]) -> Lead:
+    """Return a lead of any server's answer; raises KeyError or ValueError if it is none."""
+    integers = (int(str(lead[name])) for name in ("id", "user_id", "company_id"))
+    moments = (_utc(str(lead[name])) for name in ("created_at", "updated_at"))
+    return Lead(
+        *integers, str(lead["status"]), str(lead["notes"]), int(str(lead["score"])), *moments
+    )
+
+
+def _utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)  # SQLModel's says nothing of a zone, and means UTC
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

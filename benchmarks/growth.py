@@ -1,0 +1,137 @@
+"""What is measured of this service alone: how it fares with many leads, and over time."""
+
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode
+
+from contenders import OURS, SERVE, ours
+from data import fill, leads, rfc3339
+from measure import list_load
+
+ONE_USER = 1_000_000  # leads of one user at most
+ALONE = replace(OURS, command=(*SERVE, "1"))
+
+# For each filter: all leads, a half, only the oldest or the rarest score, none.
+VALUES: dict[str, tuple[str | int, ...]] = {
+    "status": ("new", "contacted", "lost", "converted"),
+    "company_id": (1, 2, 3, 999),
+    "min_score": (0, 11, 31, 90),
+    "max_score": (100, 10, 0, 55),
+    "created_after": ("2000-01-01", "2025-01-02", "2099-01-01"),
+    "created_before": ("2099-01-01", "2025-01-01", "2000-01-01"),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large and how long."""
+
+    few: int
+    many: int
+    samples: int
+    requests: int
+    starts: int
+
+
+def grow(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what was measured, and the figure."""
+    latencies = []
+    for count in (scale.few, scale.many):
+        where = folder / str(count)
+        token = _prepare(where, count)
+        with ALONE.running(where) as (base, _):
+            ALONE.await_page(base, token)
+            latencies.append(_Client(base, token).median("", scale.samples))
+            if count == scale.many:
+                own = min(count, ONE_USER)
+                slowest, query, tried = _slowest(_Client(base, token), own, scale.samples)
+        yield f"a page, one after the other, {count:,} leads in the file", _ms(latencies[-1])
+    yield "the same, ratio", f"{latencies[1] / latencies[0]:.2f}"
+    yield (
+        f"the slowest of {tried} pages with one or two filters, {own:,} leads of one user: "
+        f"`{query}`, ratio to the page without filters",
+        f"{slowest:.2f}",
+    )
+    yield from _one_worker(scale, folder / str(scale.few))
+
+
+def _prepare(folder: Path, count: int) -> str:
+    folder.mkdir()
+    ours("db migrate", folder)
+    ours("user add bench", folder)
+    users = max(1, count // ONE_USER)
+    rows = leads(count, lambda number: (number - 1) * users // count + 1)
+    fill(folder / "bench.db", "leads_lead", rows, rfc3339)
+    return ours("token create bench", folder)
+
+
+class _Client:
+    """A client on one connection."""
+
+    def __init__(self, base: str, token: str):
+        self._connection = HTTPConnection(base.removeprefix("http://"))
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, query: str) -> tuple[int, float]:
+        """Return the status and the time of one page in seconds."""
+        began = time.perf_counter()
+        self._connection.request("GET", f"{OURS.path}?{query}", headers=self._headers)
+        response = self._connection.getresponse()
+        json.loads(response.read() or b"null")
+        return response.status, time.perf_counter() - began
+
+    def median(self, query: str, samples: int) -> float:
+        """Return the median time of a page in seconds."""
+        return statistics.median(self.get(query)[1] for _ in range(samples))
+
+
+def _slowest(client: _Client, own: int, samples: int) -> tuple[float, str, int]:
+    """Return the worst ratio to the unfiltered page, its query, and how many were tried."""
+    pages = [query for query in _queries(own) if client.get(query)[0] == 200]
+    roughly = sorted(pages, key=lambda query: client.median(query, max(3, samples // 30)))
+    plain = client.median("", samples)
+    worst = max(roughly[-5:], key=lambda query: client.median(query, samples))
+    return client.median(worst, samples) / plain, worst, len(pages)
+
+
+def _queries(own: int) -> Iterator[str]:
+    """Return every filter and pair of filters, on the first page and on a deep one."""
+    single = [(name, value) for name, values in VALUES.items() for value in values]
+    pairs = [pair for pair in itertools.combinations(single, 2) if pair[0][0] != pair[1][0]]
+    for filters in (*((one,) for one in single), *pairs):
+        for cursor in ({}, {"cursor": own // 50}):
+            yield urlencode([*filters, *cursor.items()])
+
+
+def _one_worker(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:
+    token = ours("token create bench", folder)
+    starts = []
+    for _ in range(scale.starts):
+        began = time.perf_counter()
+        with OURS.running(folder) as (base, _):
+            OURS.await_page(base, token, pause=0.005)
+            starts.append(time.perf_counter() - began)
+    yield "from `serve --workers 2` to the first answer", f"{statistics.median(starts):.2f} s"
+    with ALONE.running(folder) as (base, process):
+        ALONE.await_page(base, token)
+        worker = Path(f"/proc/{process}/task/{process}/children").read_text().split()[0]
+        before = _memory(worker)
+        list_load(ALONE, base, token, iterations=scale.requests, duration="10m")
+        yield "memory of a worker after the first request", before
+        yield f"memory of a worker after {scale.requests:,} requests", _memory(worker)
+
+
+def _memory(process: str) -> str:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    return f"{kilobytes / 1024:.1f} MiB"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"

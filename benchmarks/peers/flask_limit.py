@@ -1,0 +1,51 @@
+"""The limit of this stack: the same SQL and orjson in a bare view; nobody asks who calls."""
+
+import os
+import sqlite3
+from datetime import UTC, datetime
+from functools import cache
+
+import orjson
+from flask import Flask, Response, request
+
+app = Flask(__name__)
+
+COLUMNS = ("id", "user_id", "company_id", "status", "notes", "score", "created_at", "updated_at")
+PAGE = f"""
+    SELECT {", ".join(COLUMNS)} FROM leads_lead WHERE user_id = ?
+    ORDER BY created_at DESC, id DESC LIMIT 51
+"""  # noqa: S608  # our own names
+INSERT = f"""
+    INSERT INTO leads_lead ({", ".join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id
+"""  # noqa: S608
+
+
+@cache
+def database() -> sqlite3.Connection:
+    """Return the worker's connection; it has one thread."""
+    connection = sqlite3.connect(
+        os.environ["BENCH_DATABASE"], isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: wait for the disk
+    return connection
+
+
+@app.get("/v1/leads")
+def list_leads() -> Response:
+    """Return the newest leads of user 1."""
+    rows = database().execute(PAGE, (1,)).fetchall()
+    data = [dict(zip(COLUMNS, row, strict=True)) for row in rows[:50]]
+    cursor = data[-1]["id"] if len(rows) > len(data) else None
+    page = {"data": data, "next_cursor": cursor, "has_more": cursor is not None}
+    return Response(orjson.dumps(page), content_type="application/json")
+
+
+@app.post("/v1/leads")
+def create_lead() -> Response:
+    """Store a lead of user 1."""
+    body = orjson.loads(request.get_data())
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    values = (1, body["company_id"], "new", body["notes"], 10, now, now)
+    (lead_id,) = database().execute(INSERT, values).fetchone()
+    lead = dict(zip(COLUMNS, (lead_id, *values), strict=True))
+    return Response(orjson.dumps(lead), 201, content_type="application/json")
