@@ -114,7 +114,7 @@ def test_only_a_digest_is_stored(alice: Caller, url: str) -> None:
     file = Path(url.removeprefix("sqlite:///"))
     stored = b"".join(part.read_bytes() for part in file.parent.iterdir())
     assert alice.token[:12].encode() in stored
-    assert alice.token[:13].encode() not in stored
+    assert alice.token[:16].encode() not in stored  # 13 may be met by chance: a date follows
 
 
 def last_use(service: Service) -> str | None:
