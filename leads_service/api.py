@@ -11,7 +11,6 @@ from marshmallow import RAISE
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
-from leads_service import logs
 from leads_service.leads import CursorNotFoundError, LeadNotFoundError
 from leads_service.openapi import HEADERS, LEAD_ID, SECURITY, errors
 from leads_service.parser import StrictParser
@@ -47,8 +46,6 @@ class LeadsBlueprint(Blueprint):
 
 
 blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
-blp.before_request(logs.begin_request)
-blp.after_request(logs.end_request)
 blp.register_error_handler(Exception, error_response)
 
 

@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 from peewee import SqliteDatabase
 
 from leads_service import create_app
-from leads_service.logs import JsonLines, ReadableLines
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"
 
 
 @pytest.fixture
@@ -190,11 +191,14 @@ def test_no_sane_request_id(client: FlaskClient, given: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
 
-def test_log_line(alice: Caller, log: pytest.LogCaptureFixture) -> None:
+def test_log_line(alice: Caller, capsys: pytest.CaptureFixture[str]) -> None:
     answer = alice.client.post("/v1/leads", json={"company_id": 1, "notes": "secret"})
-    (record,) = log.records
-    assert record.request.pop("ms") >= 0
-    assert record.request == {
+    line = json.loads(capsys.readouterr().err)
+    assert re.fullmatch(TIME, line.pop("time"))
+    assert line.pop("ms") >= 0
+    assert line == {
+        "level": "info",
+        "message": "request",
         "request_id": answer.headers["X-Request-ID"],
         "method": "POST",
         "route": "/v1/leads",
@@ -204,19 +208,29 @@ def test_log_line(alice: Caller, log: pytest.LogCaptureFixture) -> None:
     }
 
 
-@pytest.mark.parametrize("formatter", [JsonLines(), ReadableLines()])
-def test_log_line_names_the_request_and_no_secrets(
-    alice: Caller, formatter: logging.Formatter
+def test_log_line_for_people(
+    alice: Caller, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(formatter)
-    logging.getLogger("leads_service").addHandler(handler)
-    body = {"company_id": 1, "notes": "secret"}
-    answer = alice.client.post("/v1/leads", json=body)
-    logging.getLogger("leads_service").removeHandler(handler)
-    line = handler.stream.getvalue()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    answer = alice.client.post("/v1/leads", json={"company_id": 1, "notes": "secret"})
+    line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert answer.headers["X-Request-ID"] in line
+    assert " info request " in line
     assert "secret" not in line
     assert alice.token not in line
-    assert isinstance(formatter, ReadableLines) or json.loads(line)["status"] == 201
+
+
+def test_log_line_of_a_mistake(url: str, alice: Caller, capsys: pytest.CaptureFixture[str]) -> None:
+    client = create_app({"LEADS_DATABASE": url, "LEADS_SCORER": "scorers:raises"}).test_client()
+    headers = {"Authorization": f"Bearer {alice.token}", "X-Request-ID": "abc-1"}
+    client.post("/v1/leads", json={"company_id": 1}, headers=headers)
+    mistake, request = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (mistake["level"], mistake["request_id"]) == ("error", "abc-1")
+    assert "secret internals" in mistake["exception"]
+    assert (request["status"], request["request_id"]) == (500, "abc-1")
+
+
+def test_no_log_lines(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    create_app({"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "warning"}).test_client().get("/healthz")
+    assert capsys.readouterr().err == ""
