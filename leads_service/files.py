@@ -8,6 +8,7 @@ from typing import Any
 from leads_service import strict_json
 from leads_service.models import MAX_INTEGER, MAX_NOTES, STATUSES, timestamp
 
+MAX_CELL = 10_000_000  # characters; the schema says of fewer that they are too many
 COLUMNS = ("company_id", "status", "notes", "created_at", "updated_at")
 
 Row = tuple[int, Any]  # a line's number in its file, from 1, and what stands there
@@ -20,8 +21,12 @@ def read_csv(lines: Iterable[str]) -> Iterator[Row]:
 
     An empty cell is a value that is not given.
     """
+    csv.field_size_limit(MAX_CELL)
     reader = csv.reader(lines, strict=True)
-    header = next(reader, [])
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise ValueError(f"line 1: {error}") from error
     if "company_id" not in header or len(set(header)) < len(header) or set(header) - {*COLUMNS}:
         raise ValueError(f"the first line must name company_id, and may name {COLUMNS[1:]}")
     line = reader.line_num
@@ -60,8 +65,8 @@ def is_plainly_valid(row: Any) -> bool:
     company_id = row.get("company_id")
     status = row.get("status", STATUSES[0])
     notes = row.get("notes", "")
-    created_at = row.get("created_at", "")
-    updated_at = row.get("updated_at", "~")
+    created_at: Any = row.get("created_at")
+    updated_at: Any = row.get("updated_at", created_at)
     return (
         type(company_id) is int
         and 1 <= company_id <= MAX_INTEGER
@@ -70,9 +75,12 @@ def is_plainly_valid(row: Any) -> bool:
         and isinstance(notes, str)
         and len(notes) <= MAX_NOTES
         and notes.isprintable()
-        and (created_at == "" or _is_stored_form(created_at))
-        and (updated_at in ("~", created_at) or _is_stored_form(updated_at))
-        and created_at <= updated_at
+        and ("created_at" not in row or _is_stored_form(created_at))
+        and (
+            "updated_at" not in row
+            or updated_at == created_at
+            or ("created_at" in row and _is_stored_form(updated_at) and created_at < updated_at)
+        )
     )
 
 

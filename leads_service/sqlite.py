@@ -6,10 +6,13 @@ Nothing else of it stands anywhere but in the migrations.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Semaphore
 from time import monotonic, sleep
+from typing import Any
 
 from peewee import Database, OperationalError, SqliteDatabase
 
+IMPATIENCE = 0.1  # seconds, about a hundred times what a small write takes
 LOCK_PAUSE = 0.0002  # seconds between two tries for a lock, about what a small write holds it
 PRAGMAS = {
     "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
@@ -27,13 +30,25 @@ class Sqlite(SqliteDatabase):
     clients waited for ten times as long as the others.
     """
 
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._patient = Semaphore()
+
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction; raises OperationalError if others hold the lock for too long."""
+        """Begin a transaction; raises OperationalError if others hold the lock for too long.
+
+        One thread of the process waits for the whole timeout, the others for a tenth of a second:
+        were all of them to wait, nobody would be left to read.
+        """
         connection = self.connection()  # this thread's; self.timeout is everybody's
         connection.execute("PRAGMA busy_timeout = 0")
+        patient = self._patient.acquire(blocking=False)
+        patience = self.timeout if patient else min(self.timeout, IMPATIENCE)
         try:
-            until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+            until_free(lambda: super(Sqlite, self).begin(lock_type), patience)
         finally:
+            if patient:
+                self._patient.release()
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     def commit(self) -> None:

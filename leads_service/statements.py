@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import peewee
 from peewee import Database, Node, Value
-from peewee import __exception_wrapper__ as peewee_errors  # type: ignore[attr-defined]
+
+# What the driver raises in a block of it becomes Peewee's error, as in Peewee's own methods.
+peewee_errors = peewee.__exception_wrapper__  # type: ignore[attr-defined]
 
 
 def parameter(name: str) -> Value:

@@ -1,24 +1,26 @@
 """Leads in bulk: storing all rows or none, and getting them out again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
-from peewee import Database, fn
+from peewee import Database, DatabaseError, fn
 
 from leads_service.files import COLUMNS, Row, is_plainly_valid
 from leads_service.models import STATUSES, Lead, timestamp
 from leads_service.schemas import LeadImportSchema
 from leads_service.scoring import Scorer, score
 from leads_service.sqlite import in_bulk, indexed_afterwards
+from leads_service.statements import peewee_errors
 
 MANY = 10_000  # rows from which on indexing them together is faster
 BATCH = 10_000  # rows; what is in memory at a time
 
 STAGED = ("user_id", *COLUMNS, "score")
+STAGE = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED)})"  # noqa: S608
 # In the order of time, most indexes take the next lead beside the last one: twice as fast.
 MOVE = (
     f"INSERT INTO leads_lead ({', '.join(STAGED)})"  # noqa: S608  # our own names
@@ -45,22 +47,24 @@ def store(
     Raises ScorerError.
     """
     connection = database.connection()
-    connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
-    try:
-        checked = _checked(scorer, user_id, rows, timestamp(now), on_invalid)
-        count = 0
-        while batch := list(islice(checked, BATCH)):
-            connection.executemany("INSERT INTO leads_staged VALUES (?, ?, ?, ?, ?, ?, ?)", batch)
-            count += len(batch)
-        with in_bulk(database), database.atomic():
-            last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
-            # There are no more leads than that: it pays to index those again with the new ones.
-            pays = count >= max(last, MANY)
-            with indexed_afterwards(database, "leads_lead") if pays else nullcontext():
-                connection.execute(MOVE)
-        return count
-    finally:
-        connection.execute("DROP TABLE leads_staged")
+    with peewee_errors:
+        connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
+        try:
+            count = 0
+            checked = _checked(scorer, user_id, rows, timestamp(now), on_invalid)
+            while batch := list(islice(checked, BATCH)):
+                connection.executemany(STAGE, batch)
+                count += len(batch)
+            with in_bulk(database), database.atomic():
+                last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
+                # There are no more leads than that: it pays to index those again with the new ones.
+                pays = count >= max(last, MANY)
+                with indexed_afterwards(database, "leads_lead") if pays else nullcontext():
+                    connection.execute(MOVE)
+        finally:
+            with suppress(DatabaseError):  # what failed before matters more
+                database.execute_sql("DROP TABLE leads_staged")
+    return count
 
 
 def _checked(

@@ -42,7 +42,7 @@ ROOMS = {
     "statements": set(),
     "sqlite": set(),
     "strict_json": set(),
-    "transfer": {"files", "models", "schemas", "scoring", "sqlite"},
+    "transfer": {"files", "models", "schemas", "scoring", "sqlite", "statements"},
     "version": set(),
 }
 WITHOUT_FLASK = {"accounts", "bulk", "db", "fields", "leads", "migrations", "models", "schemas"} | {

@@ -5,8 +5,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -426,8 +427,10 @@ def test_the_busy_timeout(url: str) -> None:
     assert pragmas(app.extensions["leads_service"].database) == USUAL | {"busy_timeout": 7000}
 
 
-def test_writers_in_threads_wait(service: Service, alice: Caller, url: str) -> None:
-    """They wait at the same time; none takes another one's patience."""
+def test_one_writer_waits_and_the_others_leave_room(
+    service: Service, alice: Caller, url: str
+) -> None:
+    """One thread waits out its patience; the others say soon that the lock is held."""
 
     def write(number: int) -> None:
         try:
@@ -441,13 +444,11 @@ def test_writers_in_threads_wait(service: Service, alice: Caller, url: str) -> N
         ThreadPoolExecutor(4) as pool,
     ):
         other.execute("BEGIN IMMEDIATE")
-        timer = Timer(0.5, other.rollback)
-        timer.start()
         writes = [pool.submit(write, number) for number in range(1, 5)]
-        timer.join()
-        for done in writes:
-            done.result()
-    assert len(alice.client.get("/v1/leads").json["data"]) == 4
+        impatient = list(islice(as_completed(writes), 3))
+        other.rollback()
+    assert all("locked" in str(done.exception()) for done in impatient)
+    assert len(alice.client.get("/v1/leads").json["data"]) == 1
     assert pragmas(service.database) == USUAL
     assert service.database.timeout == 5
 

@@ -137,8 +137,8 @@ def test_skip_invalid(run: Run, alice: Caller, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(BAD)
     result = run("import", "in.csv", "--user", "alice", "--skip-invalid")
     assert result.stdout == "1 lead stored.\n"
-    assert result.stderr == "9 left out, with reasons in in.rejects\n"
-    rejects = [json.loads(line) for line in (tmp_path / "in.rejects").read_text().splitlines()]
+    assert result.stderr == "9 left out, with reasons in in.csv.rejects\n"
+    rejects = [json.loads(line) for line in (tmp_path / "in.csv.rejects").read_text().splitlines()]
     assert [reject["line"] for reject in rejects] == list(range(3, 12))
     assert rejects[0] == {
         "line": 3,
@@ -146,6 +146,14 @@ def test_skip_invalid(run: Run, alice: Caller, tmp_path: Path) -> None:
         "row": {"company_id": "x", "status": "new"},
     }
     assert [lead["notes"] for lead in leads(alice)] == ["good"]
+
+
+def test_a_file_is_not_its_own_rejects(run: Run, alice: Caller, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("company_id\n0\n")
+    words = ("import", "in.csv", "--user", "alice", "--skip-invalid", "--rejects", "./in.csv")
+    assert "can't be what is read" in run(*words, code=2).stderr
+    assert (tmp_path / "in.csv").read_text() == "company_id\n0\n"
+    assert "No such file" in run(*words[:-1], "no/where", code=1).stderr
 
 
 def test_jsonl_rows_that_are_none(run: Run, alice: Caller, tmp_path: Path) -> None:
@@ -166,6 +174,10 @@ def test_jsonl_rows_that_are_none(run: Run, alice: Caller, tmp_path: Path) -> No
         ("in.csv", b"company_id,company_id\n1,1\n", "the first line must name company_id"),
         ("in.csv", b'company_id,notes\n1,"open\n', "unexpected end of data"),
         ("in.csv", b'company_id,notes\n1,"a"b\n', "expected after"),
+        ("in.csv", b'"company_id\n', "unexpected end of data"),
+        ("in.csv", b"company_id,notes\n1," + b"x" * 200_000, "line 2: notes: Longer than"),
+        ("in.jsonl", b'{"company_id":1,"created_at":""}', "line 1: created_at: Not a time"),
+        ("in.jsonl", b'{"company_id":1,"updated_at":"~"}', "line 1: updated_at: Not a time"),
         ("in.csv", b"company_id,notes\n1,\xff\n", "line 2: notes: Must not contain lone"),
         ("in.txt", b"company_id\n1\n", "say --format csv or jsonl"),
     ],
@@ -249,7 +261,8 @@ def test_export_of_everybody_names_the_owner(run: Run, alice: Caller) -> None:
     assert json.loads(line)["user_id"] == alice.id
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([])
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES |= st.sampled_from([[], "", "~"])
 TIMES = st.datetimes().map(lambda time: time.isoformat(timespec="microseconds") + "Z")
 ROWS = st.fixed_dictionaries(
     {},

@@ -1,6 +1,7 @@
 """What all commands share: errors in one line, the prepared store, tables."""
 
 from collections.abc import Iterable, Sequence
+from errno import EPIPE
 from typing import Any
 
 import click
@@ -26,6 +27,10 @@ class Commands(AppGroup):
             return super().invoke(ctx)
         except EXPECTED as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == EPIPE:  # whoever reads has had enough; click knows that
+                raise
+            raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
         except PeeweeException as error:
             raise click.ClickException(
                 f"the store failed ({error}); try again, or see: leads-service db status"

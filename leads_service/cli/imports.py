@@ -27,12 +27,14 @@ class Rejects:
 
     def __init__(self, path: Path | None):
         self.count = 0
-        self._file = None if path is None else path.open("w", encoding="utf-8")
+        self._path = path
+        self._file: TextIO | None = None
 
     def add(self, line: int, errors: dict[str, Any], row: Any) -> None:
         """Take an invalid row; raises ClickException for the last one that is named."""
         self.count += 1
-        if self._file is not None:
+        if self._path is not None:
+            self._file = self._file or self._path.open("w", encoding="utf-8")
             self._file.write(json.dumps({"line": line, "errors": errors, "row": row}) + "\n")
             return
         for field, messages in errors.items():
@@ -87,7 +89,9 @@ def import_leads(
         raise click.UsageError(f"what {source!r} holds is not clear; say --format csv or jsonl")
     service = ready_service()
     user_id = service.accounts.user_id(name)
-    path = rejects or Path("stdin" if source == "-" else source).with_suffix(".rejects")
+    path = rejects or Path(f"{'stdin' if source == '-' else source}.rejects")
+    if source != "-" and path.exists() and path.samefile(source):
+        raise click.UsageError(f"{path} can't be what is read and what is written; see --rejects")
     invalid = Rejects(path if skip_invalid else None)
     with _open(source) as file, _progress(file) as bar:
         rows = READERS[kind](_counted(file, bar))
