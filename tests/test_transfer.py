@@ -191,7 +191,7 @@ def test_files_that_are_none(
     assert leads(alice) == []
 
 
-def test_a_scorer_that_fails_stores_nothing(url: str, run: Run, alice: Caller) -> None:
+def test_an_import_for_nobody(run: Run, alice: Caller) -> None:
     from_file = ("import", "-", "--format", "csv", "--user", "nobody")
     assert "there is no user 'nobody'" in run(*from_file, stdin="company_id\n1\n", code=1).stderr
 

@@ -27,21 +27,21 @@ settings.configure(
         "django.middleware.common.CommonMiddleware",
     ],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="for a benchmark on this machine only",  # noqa: S106
+    SECRET_KEY="for a benchmark on this machine only",  # noqa: S106  # it guards nothing
     TIME_ZONE="UTC",
     USE_TZ=True,
 )
 django.setup()
 
-from django.contrib.auth.models import User  # noqa: E402
-from django.core.management import call_command  # noqa: E402
-from django.core.validators import MinValueValidator  # noqa: E402
-from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.db import connection, models  # noqa: E402
-from rest_framework import mixins, pagination, routers, serializers, viewsets  # noqa: E402
-from rest_framework.authentication import TokenAuthentication  # noqa: E402
-from rest_framework.authtoken.models import Token  # noqa: E402
-from rest_framework.permissions import IsAuthenticated  # noqa: E402
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.validators import MinValueValidator
+from django.core.wsgi import get_wsgi_application
+from django.db import connection, models
+from rest_framework import mixins, pagination, routers, serializers, viewsets
+from rest_framework.authentication import TokenAuthentication
+from rest_framework.authtoken.models import Token
+from rest_framework.permissions import IsAuthenticated
 
 
 class Lead(models.Model):
