@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -110,10 +111,18 @@ def _next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
 
 
 def _address() -> str:
-    """Return the request's address without its query; request.base_url takes 35 µs to say so."""
+    """Return the request's address without its query."""
     environ = request.environ
-    host = environ.get("HTTP_HOST", "")
-    if not SANE_HOST.fullmatch(host):
-        host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
-    return f"{environ['wsgi.url_scheme']}://{host}{quote(path.encode('latin-1'))}"
+    return _url(
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_HOST", ""),
+        f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
+        environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"],
+    )
+
+
+@lru_cache
+def _url(scheme: str, host: str, server: str, path: str) -> str:
+    """Put an address together; request.base_url takes 35 µs to do so at every request."""
+    host = host if SANE_HOST.fullmatch(host) else server
+    return f"{scheme}://{host}{quote(path.encode('latin-1'))}"

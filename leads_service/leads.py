@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from orjson import Fragment
 from peewee import Database
 
 from leads_service import queries
@@ -19,9 +20,9 @@ class CursorNotFoundError(LookupError):
 
 
 class Page(NamedTuple):
-    """Some leads, newest first, and where the next page begins: None after the last one."""
+    """Some leads as JSON, newest first, and where the next page begins: None after the last one."""
 
-    data: list[dict[str, Any]]
+    data: list[Fragment]
     next_cursor: int | None
     has_more: bool
 
@@ -84,12 +85,12 @@ class Leads:
         statement = self._page(frozenset(values))
         rows = statement.rows(values | {"user_id": user_id, "limit": limit + 1})
         has_more = len(rows) > limit
-        data = queries.as_leads(rows[:limit])
-        return Page(data, data[-1]["id"] if has_more else None, has_more)
+        data = [Fragment(lead) for _, lead in rows[:limit]]
+        return Page(data, rows[limit - 1][0] if has_more else None, has_more)
 
     def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
         rows = self._one.rows({"user_id": user_id, "id": lead_id})
-        return next(iter(queries.as_leads(rows)), None)
+        return dict(zip(queries.COLUMNS, rows[0], strict=True)) if rows else None
 
     def _page(self, names: frozenset[str]) -> Statement:
         """Return the statement for one set of filters, compiled when it is first asked for."""

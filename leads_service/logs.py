@@ -5,9 +5,10 @@ import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from random import getrandbits
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import orjson
 from flask import Response, g, has_request_context, request
@@ -59,13 +60,19 @@ def _summary(call: Call, response: Response) -> dict[str, Any]:
 def write(level: str, message: str, fields: dict[str, Any]) -> None:
     """Write a line to stderr: for people if they are watching, otherwise for programs, as JSON."""
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
-    if sys.stderr.isatty():
+    if _is_watched(sys.stderr):
         text = " ".join(str(value) for value in line.values())
     else:
         text = orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
     with suppress(OSError):  # a full disk or a closed pipe must not fail the request
         sys.stderr.write(text + "\n")  # in one piece: those of several processes do not mix
         sys.stderr.flush()
+
+
+@lru_cache(maxsize=1)
+def _is_watched(stream: TextIO) -> bool:
+    """Ask the system once: a call to it for each line is a tenth of what the line takes."""
+    return stream.isatty()
 
 
 class Lines(logging.Handler):

@@ -36,7 +36,7 @@ class StrictParser(FlaskParser):
         return values
 
     def _raw_load_json(self, req: Request) -> Any:
-        if req.args:
+        if req.query_string and req.args:
             abort(422, messages={"query": {name: ["Unknown field."] for name in req.args}})
         if req.mimetype != "application/json":
             abort(415, message="Send the body as Content-Type: application/json.")

@@ -1,11 +1,12 @@
 """The queries on one user's leads, each one beginning with whose they are."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
+from itertools import chain
 from operator import and_
 from typing import Any
 
-from peewee import SQL, Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple
+from peewee import SQL, Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple, fn
 
 from leads_service.models import MAX_SCORE, Lead
 from leads_service.statements import parameter
@@ -26,7 +27,7 @@ def insert_one() -> ModelInsert:
 
 def select_one() -> "ModelSelect[Lead]":
     """Return the query for the user's lead with an ``id``."""
-    return _select().where(ONE)
+    return Lead.select(*Lead._meta.sorted_fields).where(ONE)
 
 
 def update_one() -> ModelUpdate:
@@ -62,23 +63,6 @@ def _select_page_by_score(names: Collection[str]) -> "ModelSelect[Lead]":
     return _newest(_select().where(Lead.id.in_(_newest(page, of_any)))).with_cte(scores)
 
 
-def as_leads(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Return rows as leads go out: written out, for a third of the time that dict(zip()) takes."""
-    return [
-        {
-            "id": lead_id,
-            "user_id": user_id,
-            "company_id": company_id,
-            "status": status,
-            "notes": notes,
-            "score": points,
-            "created_at": created_at,
-            "updated_at": updated_at,
-        }
-        for lead_id, user_id, company_id, status, notes, points, created_at, updated_at in rows
-    ]
-
-
 def page_values(filters: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what to run a page's query with; its names are those to ask for the query with.
 
@@ -102,7 +86,12 @@ def page_values(filters: Mapping[str, Any], last: Mapping[str, Any] | None) -> d
 
 
 def _select() -> "ModelSelect[Lead]":
-    return Lead.select(*Lead._meta.sorted_fields)
+    """Return the query for leads as they go out, after their ids.
+
+    SQLite writes 50 leads as JSON in less time than it takes to make rows of them for Python.
+    """
+    pairs = [(SQL(f"'{name}'"), field) for name, field in Lead._meta.columns.items()]
+    return Lead.select(Lead.id, fn.json_object(*chain.from_iterable(pairs)))
 
 
 def _newest(query: "ModelSelect[Lead]", lead: Any = Lead) -> "ModelSelect[Lead]":

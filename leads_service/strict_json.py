@@ -12,7 +12,7 @@ def loads(text: str) -> Any:
     An integer that no field takes becomes a float: int() refuses those of 4,300 digits.
     """
     try:
-        return json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant)
+        return DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -23,3 +23,6 @@ def _parse_int(digits: str) -> float:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+DECODER = json.JSONDecoder(parse_int=_parse_int, parse_constant=_refuse_constant)
