@@ -8,10 +8,11 @@ from hashlib import sha256
 from shlex import quote
 from typing import Any, NamedTuple
 
-from peewee import Database, IntegrityError, OperationalError
+from peewee import IntegrityError, OperationalError, SqliteDatabase
 
 from leads_service.models import Clock, Token, User, timestamp, utc_now
-from leads_service.sqlite import in_haste
+from leads_service.pragmas import in_haste
+from leads_service.sqlite import writing
 from leads_service.statements import Statement, parameter
 
 TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
@@ -35,7 +36,7 @@ class Caller(NamedTuple):
 class Accounts:
     """The users and tokens in one database."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now):
+    def __init__(self, database: SqliteDatabase, clock: Clock = utc_now):
         self._database = database
         self._clock = clock
         self._find = Statement(
@@ -56,7 +57,7 @@ class Accounts:
         _check_name(name)
         user = User.insert(name=name, created_at=timestamp(self._clock()))
         try:
-            with self._database.atomic():
+            with writing(self._database):
                 return int(user.execute(self._database))
         except IntegrityError as error:
             raise AccountError(
@@ -103,7 +104,7 @@ class Accounts:
             created_at=timestamp(now),
             expires_at=None if lifetime is None else timestamp(now + lifetime),
         )
-        with self._database.atomic():
+        with writing(self._database):
             row.execute(self._database)
         return token
 
@@ -116,7 +117,7 @@ class Accounts:
 
     def revoke_token(self, token_id: int) -> None:
         """End a token at once, for every process; raises AccountError if there is none."""
-        with self._database.atomic():
+        with writing(self._database):
             revoked = Token.delete().where(Token.id == token_id).execute(self._database)
         if not revoked:
             raise AccountError(f"there is no token {token_id}; see: leads-service token list")

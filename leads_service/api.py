@@ -1,4 +1,4 @@
-"""The blueprint: three views, and who may call them."""
+"""The three views."""
 
 import re
 from collections.abc import Mapping
@@ -7,15 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Response, g, request
-from flask_smorest import Blueprint
 from marshmallow import RAISE
 from webargs.flaskparser import abort
-from werkzeug.routing import BaseConverter
 
+from leads_service.blueprint import blp
 from leads_service.leads import CursorNotFoundError, LeadNotFoundError
-from leads_service.openapi import HEADERS, LEAD_ID, SECURITY, errors
-from leads_service.parser import StrictParser
-from leads_service.responses import error_response, json_response
+from leads_service.openapi import HEADERS, LEAD_ID, errors
+from leads_service.responses import json_response
 from leads_service.schemas import (
     LeadCreateSchema,
     LeadPageSchema,
@@ -25,45 +23,16 @@ from leads_service.schemas import (
 )
 from leads_service.service import current_service
 
-READING = ("GET", "HEAD")
 SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+__all__ = ["blp"]
+
 WRITE_ERRORS = (400, 401, 403, 413, 415, 422, 500, 503)
-
-
-class LeadId(BaseConverter):
-    """A lead's id in a path: digits as they are written out, of any length."""
-
-    regex = "[1-9][0-9]*"
-
-    def to_python(self, value: str) -> int:
-        """Return the id, or for one of more than 20 digits another that is out of range as well."""
-        return int(value[:20])
-
-
-class LeadsBlueprint(Blueprint):
-    """A flask-smorest blueprint that reads requests strictly."""
-
-    ARGUMENTS_PARSER = StrictParser()
-
-
-blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
-blp.register_error_handler(Exception, error_response)
-
-
-@blp.before_request
-def admit() -> None:
-    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
-    if request.method == "OPTIONS" and request.routing_exception is None:
-        return  # a browser's preflight, which carries no token
-    g.leads_caller = caller = current_service().caller()
-    if caller.read_only and request.method not in READING:
-        abort(403, message="This token is read-only; use one that may write.")
 
 
 @blp.route("/leads")
 @blp.arguments(LeadQuerySchema(), location="query", unknown=RAISE)
 @blp.response(200, LeadPageSchema, description="A page of leads.", headers=HEADERS["page"])
-@blp.doc(operationId="listLeads", security=SECURITY, responses=errors(401, 422, 500, 503))
+@blp.doc(operationId="listLeads", responses=errors(401, 422, 500, 503))
 def list_leads(query: dict[str, Any]) -> Response:
     """List the caller's leads, newest first."""
     try:
@@ -77,17 +46,17 @@ def list_leads(query: dict[str, Any]) -> Response:
 @blp.route("/leads", methods=["POST"])
 @blp.arguments(LeadCreateSchema())
 @blp.response(201, LeadSchema, description="The new lead.", headers=HEADERS["created"])
-@blp.doc(operationId="createLead", security=SECURITY, responses=errors(*WRITE_ERRORS))
+@blp.doc(operationId="createLead", responses=errors(*WRITE_ERRORS))
 def create_lead(body: dict[str, Any]) -> Response:
     """Create a lead from a company; it starts as new."""
     lead = current_service().leads.create(g.leads_caller.user_id, **_without_null(body))
     return json_response(lead, 201, {"Location": f"{_address()}/{lead['id']}"})
 
 
-@blp.route("/leads/<lead_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
+@blp.route("/leads/<leads_service_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
 @blp.arguments(LeadUpdateSchema())
 @blp.response(200, LeadSchema, description="The lead as it is now.", headers=HEADERS["any"])
-@blp.doc(operationId="updateLead", security=SECURITY, responses=errors(404, *WRITE_ERRORS))
+@blp.doc(operationId="updateLead", responses=errors(404, *WRITE_ERRORS))
 def update_lead(body: dict[str, Any], lead_id: int) -> Response:
     """Change a lead's status or notes; only what is sent changes."""
     try:

@@ -5,12 +5,14 @@ from functools import cache
 from typing import Any
 
 from flask import Flask, Request, request
+from peewee import SqliteDatabase
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, migrations, scoring
-from leads_service.api import admit
-from leads_service.embed import init_app
+from leads_service.blueprint import admit
+from leads_service.cli import commands
+from leads_service.embed import mount
 from leads_service.models import Clock, utc_now
 from leads_service.openapi import SPEC
 from leads_service.pages import LeadsApi, pages
@@ -48,12 +50,14 @@ class Application(Flask):
 def create_app(
     settings: dict[str, Any] | None = None,
     *,
+    database: SqliteDatabase | None = None,
     instance_path: str | None = None,
     migrate: bool = True,
     clock: Clock = utc_now,
 ) -> Flask:
     """Return the application, set up by the environment and, over that, by ``settings``.
 
+    ``database`` is used instead of the one that LEADS_DATABASE names.
     Unless told not to, brings the store's schema up to date. Raises ConfigError for a setting that
     can't be used, StoreError for a store that can't.
     """
@@ -61,10 +65,11 @@ def create_app(
     app.url_map.merge_slashes = False  # // is no path of ours; it would be answered with a page
     app.config.update(SPEC, **config.load(settings))
     logs.configure(app.config["LEADS_LOG_LEVEL"])
-    database = db.open_database(
-        config.database_url(app.config, app.instance_path),
-        busy_timeout=app.config["LEADS_BUSY_TIMEOUT"],
-    )
+    if database is None:
+        database = db.open_database(
+            config.database_url(app.config, app.instance_path),
+            busy_timeout=app.config["LEADS_BUSY_TIMEOUT"],
+        )
     if migrate:
         migrations.migrate(database)
         database.close()  # a connection must not go through a fork
@@ -74,8 +79,9 @@ def create_app(
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
-    init_app(app, api=api, database=database, scorer=scorer, url_prefix=URL_PREFIX, clock=clock)
+    mount(app, database, scorer=scorer, api=api, url_prefix=URL_PREFIX, clock=clock)
     api.register_blueprint(pages)
+    app.cli.add_command(commands)
     if hops := app.config["LEADS_PROXY_HOPS"]:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops

@@ -1,12 +1,18 @@
-"""Who sent a request: the token in it, and what is said to those who have none."""
+"""Who sent a request: whom its token speaks for, or whom the host application knows."""
 
+import logging
 from collections.abc import Callable
 from typing import NoReturn
 
 from flask_httpauth import HTTPTokenAuth
 from webargs.flaskparser import abort
 
-from leads_service.accounts import Accounts, Caller
+from leads_service.accounts import AccountError, Accounts, Caller
+from leads_service.models import MAX_INTEGER
+
+logger = logging.getLogger(__name__)
+
+UserId = Callable[[], int | None]
 
 
 def bearer(accounts: Accounts) -> Callable[[], Caller]:
@@ -17,15 +23,51 @@ def bearer(accounts: Accounts) -> Callable[[], Caller]:
     def current_caller() -> Caller:
         credentials = auth.get_auth()
         caller: Caller | None = auth.authenticate(credentials, None)
-        return caller or _refuse(auth.authenticate_header(), known_scheme=credentials is not None)
+        if caller is not None:
+            return caller
+        challenge = auth.authenticate_header()
+        if credentials is None:
+            _refuse("A token is needed: send it as 'Authorization: Bearer TOKEN'.", challenge)
+        # RFC 6750, section 3.1
+        challenge += ', error="invalid_token"'
+        _refuse("The token is unknown, expired or revoked.", challenge)
 
     return current_caller
 
 
-def _refuse(challenge: str, *, known_scheme: bool) -> NoReturn:
-    if known_scheme:
-        message = "The token is unknown, expired or revoked."
-        challenge += ', error="invalid_token"'  # RFC 6750, section 3.1
-    else:
-        message = "A token is needed: send it as 'Authorization: Bearer TOKEN'."
+def by_host(user_id: UserId) -> Callable[[], Caller]:
+    """Return a function that says who sent the current request, or aborts it with 401.
+
+    ``user_id`` is the host's; it says None for nobody, or raises AttributeError, LookupError or
+    TypeError: to ask nobody for an id is what it comes to in ``current_user.id``, of
+    Flask-Login's anonymous user, or ``session["user_id"]``. The function raises TypeError if it
+    says anything else than an integer of 64 bits.
+    """
+
+    def current_caller() -> Caller:
+        try:
+            found = user_id()
+        except (AttributeError, LookupError, TypeError) as error:
+            logger.info("user_id() raised %r: nobody is logged in", error)
+            found = None
+        if found is None:
+            _refuse("Log in first.", 'Bearer realm="leads"')
+        if type(found) is not int or abs(found) > MAX_INTEGER:
+            raise TypeError(f"user_id must return an integer of 64 bits or None, not {found!r}")
+        return Caller(found)
+
+    return current_caller
+
+
+def id_in_host(name: str) -> int:
+    """Return a host's user's id, by which alone we know them; AccountError if it is no integer."""
+    try:
+        return int(name)
+    except ValueError as error:
+        raise AccountError(f"{name!r} is no user's id; users are known by their integer ids") from (
+            error
+        )
+
+
+def _refuse(message: str, challenge: str) -> NoReturn:
     abort(401, message=message, headers={"WWW-Authenticate": challenge})

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from peewee import Database, fn
+from peewee import SqliteDatabase, fn
 
 from leads_service.models import STATUSES, Lead
 from leads_service.scoring import Scorer, score
+from leads_service.sqlite import writing
 
 
-def count_by_status(database: Database, user_id: int | None = None) -> dict[str, int]:
+def count_by_status(database: SqliteDatabase, user_id: int | None = None) -> dict[str, int]:
     """Return how many leads stand at each status: the user's, or without one everybody's."""
     counts = Lead.select(Lead.status, fn.COUNT(Lead.id)).group_by(Lead.status).tuples()
     if user_id is not None:
@@ -16,7 +17,7 @@ def count_by_status(database: Database, user_id: int | None = None) -> dict[str,
     return dict.fromkeys(STATUSES, 0) | dict(counts.execute(database))
 
 
-def rescore(database: Database, scorer: Scorer, batch: int = 1000) -> Iterator[int]:
+def rescore(database: SqliteDatabase, scorer: Scorer, batch: int = 1000) -> Iterator[int]:
     """Score everybody's leads anew, ``batch`` to a transaction; yield how many each one read.
 
     A score is no work on a lead: ``updated_at`` stays. Raises ScorerError, which keeps the
@@ -24,7 +25,7 @@ def rescore(database: Database, scorer: Scorer, batch: int = 1000) -> Iterator[i
     """
     last, count = 0, batch
     while count == batch:
-        with database.atomic():
+        with writing(database):
             leads = Lead.select().where(Lead.id > last).order_by(Lead.id).limit(batch).dicts()
             count = 0
             for lead in list(leads.execute(database)):

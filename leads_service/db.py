@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from peewee import Database
+from peewee import Database, PeeweeException, SqliteDatabase
 
 from leads_service.config import ConfigError
 from leads_service.sqlite import PRAGMAS, Sqlite
@@ -30,9 +30,7 @@ def open_database(url: str, *, busy_timeout: float = 5) -> Sqlite:
             raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
     except OSError as error:
         raise ConfigError(f"LEADS_DATABASE: {file} can't be used: {error.strerror}") from error
-    # A transaction that turns from reading to writing fails at once when another one has written,
-    # whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
-    return Sqlite(str(file), pragmas=PRAGMAS, timeout=busy_timeout, lock_type="IMMEDIATE")
+    return Sqlite(str(file), pragmas=PRAGMAS, timeout=busy_timeout)
 
 
 def _file(url: str) -> Path:
@@ -47,6 +45,17 @@ def _file(url: str) -> Path:
         "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
         f"with %23, %25 and %3F for #, % and ?, not {url!r}"
     )
+
+
+def connect(database: SqliteDatabase) -> bool:
+    """Open the database unless it is open; return whether it was not.
+
+    Raises StoreError for a file that is no database.
+    """
+    try:
+        return bool(database.connect(reuse_if_open=True))
+    except PeeweeException as error:
+        raise StoreError(f"cannot use {database.database}: {error}") from error
 
 
 def touch(database: Database) -> None:

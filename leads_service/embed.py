@@ -1,13 +1,17 @@
 """The leads as a part of a Flask application."""
 
+import re
+from typing import Any
+
 from flask import Flask
 from flask_smorest import Api
-from peewee import Database
+from peewee import DatabaseProxy, SqliteDatabase
 
+from leads_service import api as views
+from leads_service import cli, config, db, migrations, scoring
 from leads_service.accounts import Accounts
-from leads_service.api import LeadId, blp
-from leads_service.auth import bearer
-from leads_service.cli import commands
+from leads_service.auth import UserId, bearer, by_host, id_in_host
+from leads_service.blueprint import LeadId
 from leads_service.leads import Leads
 from leads_service.models import Clock, utc_now
 from leads_service.openapi import describe
@@ -18,18 +22,109 @@ from leads_service.service import EXTENSION, Service
 def init_app(
     app: Flask,
     *,
-    api: Api,
-    database: Database,
-    scorer: Scorer,
+    user_id: UserId | None = None,
+    database: SqliteDatabase | str | None = None,
+    scorer: Scorer | None = None,
+    api: Api | None = None,
     url_prefix: str = "/v1",
+    migrate: bool = True,
     clock: Clock = utc_now,
 ) -> None:
-    """Mount the leads in ``app`` under ``url_prefix``, kept in ``database``."""
-    app.url_map.converters["lead_id"] = LeadId
+    """Mount the leads in ``app``, a host that stays what it is.
+
+    ``user_id`` returns the integer id of whoever sends the current request, or None for nobody;
+    without it the service has users and tokens of its own. ``database`` is a Peewee SQLite
+    database of the host's, opened and closed as the host does, or a URL; without it,
+    ``LEADS_DATABASE`` or ``leads.db`` in the instance folder. ``scorer`` replaces LEADS_SCORER.
+    ``api`` is the host's flask-smorest Api, in whose OpenAPI document the leads then stand.
+    Unless ``migrate`` is false, the tables are brought up to date, and closed again.
+
+    Raises TypeError or ValueError for an argument that can't be used, ConfigError for a setting
+    that can't, StoreError for a store that can't.
+    """
+    _check(app, user_id, scorer, api, url_prefix)
+    settings = config.load({name: app.config[name] for name in config.SETTINGS.keys() & app.config})
+    shared = None if database is None or isinstance(database, str) else _sqlite(database)
+    store = shared or db.open_database(
+        database or config.database_url(settings, app.instance_path),  # type: ignore[arg-type]
+        busy_timeout=settings["LEADS_BUSY_TIMEOUT"],
+    )
+    if migrate:
+        opened = db.connect(store)
+        try:
+            migrations.migrate(store)
+        finally:
+            if opened:
+                store.close()
+    mount(
+        app,
+        store,
+        user_id=user_id,
+        scorer=scorer or scoring.load(settings["LEADS_SCORER"]),
+        api=api,
+        url_prefix=url_prefix,
+        clock=clock,
+        is_hosted=True,
+        shares_database=shared is not None,
+    )
+    name = "leads-service" if "leads" in app.cli.commands else "leads"
+    app.cli.add_command(cli.for_host(takes_tokens=user_id is None), name)
+
+
+def mount(
+    app: Flask,
+    database: SqliteDatabase,
+    *,
+    scorer: Scorer,
+    api: Api | None,
+    url_prefix: str,
+    clock: Clock,
+    user_id: UserId | None = None,
+    **facts: bool,
+) -> None:
+    """Put the service into the application, and the views under ``url_prefix``."""
     accounts = Accounts(database, clock)
     app.extensions[EXTENSION] = Service(
-        database, Leads(database, scorer, clock), scorer, accounts, bearer(accounts)
+        database,
+        Leads(database, scorer, clock),
+        scorer,
+        accounts,
+        bearer(accounts) if user_id is None else by_host(user_id),
+        accounts.user_id if user_id is None else id_in_host,
+        takes_tokens=user_id is None,
+        **facts,
     )
-    describe(api.spec)
-    api.register_blueprint(blp, url_prefix=url_prefix)
-    app.cli.add_command(commands)
+    app.url_map.converters["leads_service_id"] = LeadId
+    if api is None:
+        app.register_blueprint(views.blp, url_prefix=url_prefix)
+    else:
+        describe(api.spec, takes_tokens=user_id is None)
+        api.register_blueprint(views.blp, url_prefix=url_prefix)
+
+
+def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> None:
+    if not isinstance(app, Flask):
+        raise TypeError(f"app must be a Flask application, not {app!r}")
+    if EXTENSION in app.extensions:
+        raise ValueError("this application has leads already; call init_app once")
+    if user_id is not None and not callable(user_id):
+        raise TypeError(f"user_id must be a function such as lambda: g.user.id, not {user_id!r}")
+    if scorer is not None and not callable(scorer):
+        raise TypeError(f"scorer must be a function that returns 0 to 100, not {scorer!r}")
+    if api is not None and (not isinstance(api, Api) or api.spec is None):
+        raise TypeError(f"api must be a flask_smorest.Api that has its application, not {api!r}")
+    if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004
+        raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
+    if not isinstance(url_prefix, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", url_prefix):
+        raise ValueError(f"url_prefix must be a path such as '/crm/v1', not {url_prefix!r}")
+
+
+def _sqlite(database: Any) -> SqliteDatabase:
+    if isinstance(database, DatabaseProxy):
+        database = database.obj
+    if not isinstance(database, SqliteDatabase) or database.deferred:
+        raise TypeError(
+            "database must be a Peewee SqliteDatabase that knows its file, "
+            f"or a URL such as sqlite:////var/lib/crm/leads.db, not {database!r}"
+        )
+    return database

@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 from orjson import Fragment
-from peewee import Database
+from peewee import SqliteDatabase
 
 from leads_service import queries
 from leads_service.models import MAX_INTEGER, STATUSES, Clock, timestamp, utc_now
 from leads_service.scoring import Scorer, score
+from leads_service.sqlite import writing
 from leads_service.statements import Statement
 
 
@@ -30,7 +31,7 @@ class Page(NamedTuple):
 class Leads:
     """The leads in one database, scored by one scorer, on one clock."""
 
-    def __init__(self, database: Database, scorer: Scorer, clock: Clock = utc_now):
+    def __init__(self, database: SqliteDatabase, scorer: Scorer, clock: Clock = utc_now):
         self._database = database
         self._scorer = scorer
         self._clock = clock
@@ -43,7 +44,7 @@ class Leads:
         """Store a new lead and return it; without a score, store nothing and raise ScorerError."""
         lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}
         lead["score"] = score(self._scorer, lead)
-        with self._database.atomic():
+        with writing(self._database):
             # The clock is read with the write lock held: the order of the times is that of the ids.
             lead["created_at"] = lead["updated_at"] = timestamp(self._clock())
             ((lead_id,),) = self._insert.rows(lead)
@@ -57,7 +58,7 @@ class Leads:
         """
         if lead_id > MAX_INTEGER:
             raise LeadNotFoundError(lead_id)
-        with self._database.atomic():
+        with writing(self._database):
             before = self._lead(user_id, lead_id)
             if before is None:
                 raise LeadNotFoundError(lead_id)

@@ -32,6 +32,13 @@ def begin_request() -> None:
     g.leads_call = Call(given if sane else f"{getrandbits(128):032x}", perf_counter())
 
 
+def request_id() -> str:
+    """Return the request's id."""
+    if "leads_call" not in g:  # a host has failed before it was our turn
+        begin_request()
+    return str(g.leads_call.id)
+
+
 def end_request(response: Response) -> Response:
     """Put the request's id on the answer, and log the request."""
     call: Call = g.leads_call

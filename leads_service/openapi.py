@@ -24,7 +24,7 @@ lead does not exist for you (404).
 """
 
 
-class ErrorSchema(SmorestErrorSchema):
+class LeadsErrorSchema(SmorestErrorSchema):
     """Any error."""
 
     code = fields.Integer(
@@ -69,7 +69,7 @@ def _error(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": description,
         "headers": _ANY | {name.replace("_", "-"): header for name, header in headers.items()},
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {"application/json": {"schema": LeadsErrorSchema}},
     }
 
 
@@ -99,7 +99,7 @@ def errors(*statuses: int) -> dict[int, str]:
     return {status: f"Leads{status}" for status in statuses}
 
 
-SECURITY: list[dict[str, list[str]]] = [{"token": []}]
+SECURITY: list[dict[str, list[str]]] = [{"leadsToken": []}]
 
 LEAD_ID = {
     "in": "path",
@@ -122,15 +122,16 @@ SPEC = {
 }
 
 
-def describe(spec: APISpec) -> None:
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Made with `leads-service token create NAME`; a token may be read-only.",
+}
+
+
+def describe(spec: APISpec, *, takes_tokens: bool) -> None:
     """Add to ``spec`` what the leads' operations refer to and the framework does not bring."""
-    spec.components.security_scheme(
-        "token",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "Made with `leads-service token create NAME`; a token may be read-only.",
-        },
-    )
+    if takes_tokens:
+        spec.components.security_scheme("leadsToken", _TOKEN)
     for status, response in _RESPONSES.items():
         spec.components.response(f"Leads{status}", response, lazy=True)

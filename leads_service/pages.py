@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from leads_service.db import touch
-from leads_service.openapi import HEADERS, ErrorSchema, errors
+from leads_service.openapi import HEADERS, LeadsErrorSchema, errors
 from leads_service.responses import WholeResponse, json_response
 from leads_service.service import current_service
 
@@ -30,7 +30,7 @@ CONTENT_SECURITY_POLICY = (
 class LeadsApi(Api):
     """The OpenAPI document of an application that is nothing but leads."""
 
-    ERROR_SCHEMA = ErrorSchema
+    ERROR_SCHEMA = LeadsErrorSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
 
     def _openapi_json(self) -> Response:

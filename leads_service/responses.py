@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response, request
 from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, ProgrammingError
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+
+from leads_service.logs import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -84,5 +86,7 @@ def _as_http(error: Exception) -> HTTPException:
             "The store can't be reached or is busy; nothing was stored. Try again.",
             retry_after=RETRY_AFTER,
         )
-    logger.error("%s %s failed", request.method, request.path, exc_info=cause)
-    return InternalServerError(f"Something went wrong here; it was logged as {g.leads_call.id}.")
+    logger.error(
+        "request %s failed: %s %s", request_id(), request.method, request.path, exc_info=cause
+    )
+    return InternalServerError(f"Something went wrong here; it was logged as {request_id()}.")

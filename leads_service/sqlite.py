@@ -1,12 +1,9 @@
-"""What only SQLite speaks: its transactions, its pragmas, its indexes.
-
-Nothing else of it stands anywhere but in the migrations.
-"""
+"""What only SQLite speaks: its transactions. Its pragmas stand here and in ``pragmas``."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import Lock, local
 from time import monotonic, sleep
 from typing import Any
 
@@ -36,6 +33,7 @@ class Sqlite(SqliteDatabase):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._patient = Lock()
+        self._opened = local()
 
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction; raises OperationalError if others hold the lock for too long.
@@ -63,18 +61,35 @@ class Sqlite(SqliteDatabase):
         file, and a checkpoint flushes it too before it uses it: https://www.sqlite.org/wal.html.
         """
         super().commit()
-        # Our connection is open, so the file stays. No lock of SQLite's is on it that closing
-        # a second descriptor would drop: those of a WAL database are on the other two files.
-        log = os.open(f"{self.database}-wal", os.O_RDONLY)
-        try:
-            flush(log)
-        finally:
-            os.close(log)
+        if "log" not in vars(self._opened):
+            # As long as this thread's connection is open, the file stays the same.
+            self._opened.log = Log(os.open(f"{self.database}-wal", os.O_RDONLY))
+        flush(self._opened.log.descriptor)
+
+    def close(self) -> bool:
+        """Close this thread's connection; return whether it was open."""
+        vars(self._opened).clear()
+        return super().close()
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so itself: it does when the disk is full or fails."""
         if self.connection().in_transaction:
             super().rollback()
+
+
+class Log:
+    """A write-ahead log that is open until nobody holds this any more.
+
+    No lock of SQLite's is on it that closing it would drop: those of a WAL database are on the
+    other two files.
+    """
+
+    def __init__(self, descriptor: int):
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        """Close it."""
+        os.close(self.descriptor)
 
 
 def until_free(action: Callable[[], object], patience: float) -> None:
@@ -91,45 +106,11 @@ def until_free(action: Callable[[], object], patience: float) -> None:
             return
 
 
-@contextmanager
-def in_haste(database: Database) -> Iterator[None]:
-    """Let writes in the block wait neither for a lock (OperationalError) nor for the disk."""
-    with _pragmas(database, busy_timeout=0, wal_autocheckpoint=0):
-        yield
+def writing(database: Database) -> AbstractContextManager[Any]:
+    """Return a transaction that is to write, or a part of the one that is open already.
 
-
-@contextmanager
-def in_bulk(database: Database) -> Iterator[None]:
-    """Give a write that changes a great part of the store 32 MB to do it in, instead of 2."""
-    with _pragmas(database, cache_size=-32_000):
-        yield
-
-
-@contextmanager
-def indexed_afterwards(database: Database, table: str) -> Iterator[None]:
-    """Drop the table's indexes and make them anew at the end of the block, in a transaction.
-
-    Sorted, a million rows go into seven indexes in 6 seconds; one by one it takes them 20.
+    A transaction that turns from reading to writing fails at once when another one has written,
+    whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
     """
-    indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
-    made = database.execute_sql(f"{indexes} AND sql IS NOT NULL", (table,)).fetchall()
-    for name, _ in made:
-        database.execute_sql(f'DROP INDEX "{name}"')
-    yield
-    for _, sql in made:
-        database.execute_sql(sql)
-
-
-@contextmanager
-def _pragmas(database: Database, **values: int) -> Iterator[None]:
-    if not isinstance(database, SqliteDatabase):
-        yield
-        return
-    usual = {name: database.pragma(name) for name in values}
-    try:
-        for name, value in values.items():
-            database.pragma(name, value)
-        yield
-    finally:
-        for name, value in usual.items():
-            database.pragma(name, value)
+    transaction: AbstractContextManager[Any] = database.atomic("IMMEDIATE")
+    return transaction

@@ -7,13 +7,14 @@ from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
-from peewee import Database, DatabaseError, fn
+from peewee import DatabaseError, SqliteDatabase, fn
 
 from leads_service.files import COLUMNS, Row, is_plainly_valid
 from leads_service.models import STATUSES, Lead, timestamp
+from leads_service.pragmas import in_bulk, indexed_afterwards
 from leads_service.schemas import LeadImportSchema
 from leads_service.scoring import Scorer, score
-from leads_service.sqlite import in_bulk, indexed_afterwards
+from leads_service.sqlite import writing
 from leads_service.statements import peewee_errors
 
 MANY = 10_000  # rows from which on indexing them together is faster
@@ -33,7 +34,7 @@ _schema = LeadImportSchema()
 
 
 def store(
-    database: Database,
+    database: SqliteDatabase,
     scorer: Scorer,
     user_id: int,
     rows: Iterable[Row],
@@ -55,7 +56,7 @@ def store(
             while batch := list(islice(checked, BATCH)):
                 connection.executemany(STAGE, batch)
                 count += len(batch)
-            with in_bulk(database), database.atomic():
+            with in_bulk(database), writing(database):
                 last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
                 # There are no more leads than that: it pays to index those again with the new ones.
                 pays = count >= max(last, MANY)
@@ -91,7 +92,7 @@ def _checked(
         yield user_id, company_id, status, notes, created_at, updated_at, points
 
 
-def export(database: Database, filters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def export(database: SqliteDatabase, filters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield (user_id, *COLUMNS) of the leads that pass the API's filters, each user's oldest first.
 
     ``user_id`` is a filter here. They are read one by one, all as they were at the first.

@@ -17,8 +17,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
+from peewee import SqliteDatabase
 
-from leads_service import create_app
+from leads_service import create_app, init_app
 from leads_service.service import Service
 
 # Each example's time depends on the machine; how many there are bounds the whole.
@@ -71,8 +72,16 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def app(url: str, clock: Clock) -> Flask:
-    return create_app({"LEADS_DATABASE": url}, clock=clock)
+def app(url: str, clock: Clock, request: pytest.FixtureRequest) -> Flask:
+    """The service alone, or as a part of a host with a database of the host's."""
+    if getattr(request, "param", "alone") == "alone":
+        return create_app({"LEADS_DATABASE": url}, clock=clock)
+    host = Flask("host")
+    init_app(host, database=SqliteDatabase(url.removeprefix("sqlite:///")), clock=clock)
+    return host
+
+
+alone_and_embedded = pytest.mark.parametrize("app", ["alone", "embedded"], indirect=True)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """POST /v1/leads."""
 
 import pytest
-from conftest import Caller, Clock
+from conftest import Caller, Clock, alone_and_embedded
+
+pytestmark = alone_and_embedded
 
 NOW = "2026-11-22T22:03:11.123456Z"
 

@@ -234,3 +234,10 @@ def test_log_line_of_a_mistake(url: str, alice: Caller, capsys: pytest.CaptureFi
 def test_no_log_lines(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     create_app({"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "warning"}).test_client().get("/healthz")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lead_id", ["0", "01", "-1", "+1", "1.0", "abc", "%D9%A1", "1/", "1%00"])
+def test_no_id_at_all(alice: Caller, lead_id: str) -> None:
+    answer = alice.client.patch(f"/v1/leads/{lead_id}", json={"status": "lost"})
+    assert answer.status_code == 404
+    assert answer.json["code"] == 404

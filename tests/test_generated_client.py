@@ -142,7 +142,7 @@ def test_bad_token(api: Api, package: ModuleType, server: Server) -> None:
         answer = api.list_leads.sync_detailed(client=client)
     assert answer.status_code is HTTPStatus.UNAUTHORIZED
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert isinstance(answer.parsed, api.models.Error)
+    assert isinstance(answer.parsed, api.models.LeadsError)
     assert answer.parsed.code == 401
     assert answer.parsed.status == "Unauthorized"
     assert answer.parsed.message == "The token is unknown, expired or revoked."
@@ -153,13 +153,13 @@ def test_unknown_lead(api: Api) -> None:
     body = api.models.LeadUpdate(notes="")
     answer = api.update_lead.sync_detailed(LARGEST_ID, client=api.client, body=body)
     assert answer.status_code is HTTPStatus.NOT_FOUND
-    assert isinstance(answer.parsed, api.models.Error)
+    assert isinstance(answer.parsed, api.models.LeadsError)
     assert answer.parsed.code == 404
     assert answer.parsed.message == "There is no such lead."
 
 
 def test_field_that_is_wrong(api: Api) -> None:
     error = api.create_lead.sync(client=api.client, body=api.models.LeadCreate(company_id=0))
-    assert isinstance(error, api.models.Error)
+    assert isinstance(error, api.models.LeadsError)
     assert error.code == 422
     assert list(error.errors["json"]) == ["company_id"]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
-from conftest import Caller, Clock
+from conftest import Caller, Clock, alone_and_embedded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +15,8 @@ from leads_service.leads import Leads
 from leads_service.models import MAX_INTEGER, STATUSES, Lead, timestamp
 from leads_service.schemas import LeadPageSchema
 from leads_service.service import Service
+
+pytestmark = alone_and_embedded
 
 
 def create(caller: Caller, clock: Clock, count: int, **body: object) -> list[dict[str, Any]]:

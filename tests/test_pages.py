@@ -34,12 +34,12 @@ def test_document(client: FlaskClient) -> None:
         "patch /v1/leads/{lead_id}": {"200", "404"} | common | body,
         "get /healthz": {"200", "500", "503"},
     }
-    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert document["components"]["securitySchemes"]["leadsToken"]["scheme"] == "bearer"
     for operation in (
         document["paths"]["/v1/leads"]["get"],
         document["paths"]["/v1/leads"]["post"],
     ):
-        assert operation["security"] == [{"token": []}]
+        assert operation["security"] == [{"leadsToken": []}]
     assert document["paths"]["/healthz"]["get"]["security"] == []
 
 

@@ -12,7 +12,7 @@ hooks = "hooks.py"
 seed = 20261122
 continue-on-failure = true
 
-[auth.openapi.token]
+[auth.openapi.leadsToken]
 bearer = "${TOKEN}"
 
 [generation]

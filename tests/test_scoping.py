@@ -1,7 +1,9 @@
 """Each user sees and changes their own leads and nobody else's."""
 
 import pytest
-from conftest import Caller
+from conftest import Caller, alone_and_embedded
+
+pytestmark = alone_and_embedded
 
 
 @pytest.fixture

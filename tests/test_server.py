@@ -40,6 +40,25 @@ def test_a_stop_loses_nothing(url: str) -> None:
     assert (status, second["id"]) == (201, lead["id"] + 1)
 
 
+def test_reads_go_on_beside_an_import(url: str, tmp_path: Path) -> None:
+    """At every moment a page has none of the file's leads or the last 200 of all."""
+    (tmp_path / "in.csv").write_text("company_id\n" + "7\n" * 30_000)
+    command = [str(BIN / "leads-service"), "import", str(tmp_path / "in.csv"), "--user", "admin"]
+    with serve(url) as server:
+        page = urllib.request.Request(
+            f"{server.url}/v1/leads?limit=200", headers={"Authorization": f"Bearer {server.token}"}
+        )
+        with running(command, {"LEADS_DATABASE": url}) as importing:
+            counts = set()
+            while importing.poll() is None:
+                with urllib.request.urlopen(page) as answer:
+                    counts.add(len(json.load(answer)["data"]))
+            assert importing.returncode == 0
+        with urllib.request.urlopen(page) as answer:
+            counts.add(len(json.load(answer)["data"]))
+    assert counts == {0, 200}
+
+
 def test_gunicorn(url: str) -> None:
     """Any WSGI server can run wsgi.py."""
     environment = {"LEADS_DATABASE": url}

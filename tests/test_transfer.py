@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 from peewee import SqliteDatabase
+from scorers import raises
 
 from leads_service.files import is_plainly_valid, read_csv, read_jsonl
 from leads_service.models import STATUSES
 from leads_service.schemas import LeadImportSchema
-from leads_service.service import Service
+from leads_service.service import EXTENSION, Service
 
 Run = Callable[..., Any]
 OLD = "2020-02-29T23:59:59.000001Z"
@@ -205,6 +206,15 @@ def test_while_another_one_writes(run: Run, alice: Caller, service: Service, url
         assert "database is locked" in run(*words, stdin="company_id\n1\n", code=1).stderr
     other.close()
     assert run(*words, stdin="company_id\n1\n").stdout == "1 lead stored.\n"
+
+
+def test_a_scorer_that_fails(
+    run: Run, alice: Caller, app: Flask, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.extensions, EXTENSION, service._replace(scorer=raises))
+    words = ("import", "-", "--format", "csv", "--user", "alice")
+    assert "the scorer" in run(*words, stdin="company_id\n1\n", code=1).stderr
+    assert leads(alice) == []
 
 
 def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: Service) -> None:

@@ -1,17 +1,18 @@
 """The commands: ``leads-service …`` and, in an application that has leads, ``flask leads …``."""
 
 from leads_service.cli import exports, imports, leads, server, store, users
-from leads_service.cli.base import commands
+from leads_service.cli.base import Commands
 
-for group in (*users.GROUPS, store.db):
-    commands.add_command(group)
-for command in (
-    server.serve,
-    leads.pipeline,
-    leads.rescore,
-    imports.import_leads,
-    exports.export,
-):
+EVERYWHERE = (store.db, leads.pipeline, leads.rescore, imports.import_leads, exports.export)
+
+commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")
+for command in (*users.GROUPS, server.serve, *EVERYWHERE):
     commands.add_command(command)
 
-__all__ = ["commands"]
+
+def for_host(*, takes_tokens: bool) -> Commands:
+    """Return the commands of a host: no server, and no users if they are the host's own."""
+    group = Commands("leads", help="Leads, and where they are kept.")
+    for command in (*(users.GROUPS if takes_tokens else ()), *EVERYWHERE):
+        group.add_command(command)
+    return group

@@ -10,7 +10,7 @@ from peewee import PeeweeException
 
 from leads_service.accounts import AccountError
 from leads_service.config import ConfigError
-from leads_service.db import StoreError
+from leads_service.db import StoreError, connect
 from leads_service.migrations import migrate
 from leads_service.scoring import ScorerError
 from leads_service.service import Service, current_service
@@ -37,12 +37,17 @@ class Commands(AppGroup):
             ) from error
 
 
-commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")
+def opened_service() -> Service:
+    """Return the application's service, its database open until the command ends."""
+    service = current_service()
+    if connect(service.database):
+        click.get_current_context().call_on_close(service.database.close)
+    return service
 
 
 def ready_service() -> Service:
     """Return the application's service once its store is up to date."""
-    service = current_service()
+    service = opened_service()
     migrate(service.database)
     return service
 

@@ -46,7 +46,7 @@ def export(name: str | None, kind: str, **given: str | None) -> None:
         raise click.UsageError(f"--{option.replace('_', '-')}: {' '.join(messages)}") from error
     del filters["limit"]
     if name is not None:
-        filters["user_id"] = service.accounts.user_id(name)
+        filters["user_id"] = service.user_id(name)
     first = 0 if name is None else 1  # a file of one user's leads does not name the user
     columns = ("user_id", *COLUMNS)[first:]
     rows = (row[first:] for row in transfer.export(service.database, filters))

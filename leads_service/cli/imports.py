@@ -88,7 +88,7 @@ def import_leads(
     if kind not in FORMATS:
         raise click.UsageError(f"what {source!r} holds is not clear; say --format csv or jsonl")
     service = ready_service()
-    user_id = service.accounts.user_id(name)
+    user_id = service.user_id(name)
     path = rejects or Path(f"{'stdin' if source == '-' else source}.rejects")
     if source != "-" and path.exists() and path.samefile(source):
         raise click.UsageError(f"{path} can't be what is read and what is written; see --rejects")

@@ -41,7 +41,7 @@ def pipeline(name: str | None) -> None:
     Example:  leads-service pipeline --user alice
     """
     service = ready_service()
-    user_id = None if name is None else service.accounts.user_id(name)
+    user_id = None if name is None else service.user_id(name)
     counts = count_by_status(service.database, user_id)
     total = sum(counts.values())
     most = max(1, *counts.values())

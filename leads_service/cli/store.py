@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from leads_service import migrations
-from leads_service.cli.base import Commands
+from leads_service.cli.base import Commands, opened_service
 from leads_service.service import current_service
 
 db = Commands("db", help="The store's schema.")
@@ -18,7 +18,7 @@ def migrate() -> None:
     \b
     Example:  leads-service db migrate
     """
-    applied = migrations.migrate(current_service().database)
+    applied = migrations.migrate(opened_service().database)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -32,9 +32,9 @@ def status() -> None:
     \b
     Example:  leads-service db status
     """
-    database = current_service().database
-    file = Path(database.database)
+    file = Path(current_service().database.database)
     size = f"{file.stat().st_size:,} bytes" if file.exists() else "not there yet"
     click.echo(f"file:   {file} ({size})")
-    pending = migrations.pending(database) if file.exists() else ["everything"]
+    # Opening it would make the file.
+    pending = migrations.pending(opened_service().database) if file.exists() else ["everything"]
     click.echo(f"schema: {'pending ' + ', '.join(pending) if pending else 'up to date'}")

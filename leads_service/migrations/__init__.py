@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 
-from peewee import Database, PeeweeException, SqliteDatabase
+from peewee import PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
 from leads_service.db import StoreError
-from leads_service.sqlite import until_free
+from leads_service.sqlite import Sqlite, until_free, writing
 
 SCRIPTS = Path(__file__).parent
 PATIENCE = 600  # seconds that a start waits for another process's migrations to end
 
 
-def migrate(database: Database) -> list[str]:
+def migrate(database: SqliteDatabase) -> list[str]:
     """Bring the schema up to date and return the names of the migrations that this took.
 
     Processes that start together queue up here: the first one migrates, the others then find
@@ -23,7 +23,7 @@ def migrate(database: Database) -> list[str]:
     can't be read or written.
     """
     with _readable(database), _patience(database):
-        if isinstance(database, SqliteDatabase):
+        if isinstance(database, Sqlite):  # ours; in a host's file the host decides
             # Kept in the file. Readers and the writer then do not wait for each other. The change
             # itself needs the file for itself alone, and SQLite does not wait for that.
             until_free(lambda: database.pragma("journal_mode", "wal"), PATIENCE)
@@ -31,11 +31,11 @@ def migrate(database: Database) -> list[str]:
                 raise StoreError(f"{_name(database)} can't use WAL; keep it on a local disk")
         if not pending(database):
             return []
-        with database.atomic():
+        with writing(database):
             return list(_runner(database).up())
 
 
-def pending(database: Database) -> list[str]:
+def pending(database: SqliteDatabase) -> list[str]:
     """Return the names of the migrations that have not been applied to the store.
 
     Raises StoreError if it has had one applied that this code does not know.
@@ -50,16 +50,16 @@ def pending(database: Database) -> list[str]:
     return [migration.name for migration in status if migration.applied is None]
 
 
-def _runner(database: Database) -> Runner:
+def _runner(database: SqliteDatabase) -> Runner:
     return Runner(database, str(SCRIPTS), table_name="leads_migration")
 
 
-def _name(database: Database) -> str:
+def _name(database: SqliteDatabase) -> str:
     return str(database.database)
 
 
 @contextmanager
-def _readable(database: Database) -> Iterator[None]:
+def _readable(database: SqliteDatabase) -> Iterator[None]:
     try:
         yield
     except (PeeweeException, SqliteError) as error:  # the second from fetching a pragma
@@ -67,10 +67,7 @@ def _readable(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def _patience(database: Database) -> Iterator[None]:
-    if not isinstance(database, SqliteDatabase):
-        yield
-        return
+def _patience(database: SqliteDatabase) -> Iterator[None]:
     usual, database.timeout = database.timeout, PATIENCE
     try:
         yield

@@ -1,0 +1,87 @@
+"""The blueprint that the views stand on: who may call them, and what goes before and after."""
+
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask_smorest import Blueprint
+from peewee import PeeweeException
+from webargs.flaskparser import abort
+from werkzeug.exceptions import default_exceptions
+from werkzeug.routing import BaseConverter
+
+from leads_service.logs import begin_request, request_id
+from leads_service.openapi import SECURITY
+from leads_service.parser import StrictParser
+from leads_service.responses import error_response
+from leads_service.scoring import ScorerError
+from leads_service.service import EXTENSION, current_service
+
+READING = ("GET", "HEAD")
+
+
+class LeadId(BaseConverter):
+    """A lead's id in a path: digits as they are written out, of any length."""
+
+    regex = "[1-9][0-9]*"
+
+    def to_python(self, value: str) -> int:
+        """Return the id, or for one of more than 20 digits another that is out of range as well."""
+        return int(value[:20])
+
+
+class LeadsBlueprint(Blueprint):
+    """A flask-smorest blueprint that reads requests strictly."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(_document_security)
+
+
+def _document_security(doc: dict[str, Any], _: Any, *, app: Flask, **kwargs: Any) -> dict[str, Any]:
+    """Say that an operation needs a token; a host's own login is not for us to describe."""
+    takes_tokens = app.extensions[EXTENSION].takes_tokens
+    return doc | {"security": SECURITY} if takes_tokens else doc
+
+
+blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
+# Each status by itself: a host's page for one comes before a handler of ours for all. Whatever else
+# goes wrong is Flask's to handle, in a host as the host's own mistakes are.
+for _error in (*default_exceptions, PeeweeException, ScorerError):
+    blp.register_error_handler(_error, error_response)
+
+
+@blp.before_request
+def enter() -> None:
+    """In a host: give the request its id, and open the host's database unless the host has."""
+    service = current_service()
+    if service.is_hosted:
+        begin_request()
+    if service.shares_database:
+        g.leads_opened = service.database.connect(reuse_if_open=True)
+
+
+@blp.after_request
+def sign(response: Response) -> Response:
+    """In a host: put the request's id on the answer."""
+    if current_service().is_hosted:
+        response.headers["X-Request-ID"] = request_id()
+    return response
+
+
+@blp.teardown_request
+def leave(_: BaseException | None) -> None:
+    """Close what we opened of a host's."""
+    if g.pop("leads_opened", False):
+        current_service().database.close()
+
+
+@blp.before_request
+def admit() -> None:
+    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
+    if request.method == "OPTIONS" and request.routing_exception is None:
+        return  # a browser's preflight, which carries no token
+    g.leads_caller = caller = current_service().caller()
+    if caller.read_only and request.method not in READING:
+        abort(403, message="This token is read-only; use one that may write.")

@@ -1,0 +1,398 @@
+"""The leads as a part of another application, which stays what it is."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, abort, g, jsonify, request, session
+from flask.json.provider import DefaultJSONProvider
+from flask_smorest import Api, Blueprint
+from peewee import CharField, DatabaseProxy, Model, OperationalError, SqliteDatabase
+from scorers import by_notes, raises
+
+from leads_service import create_app, init_app
+from leads_service.config import ConfigError
+
+LEADS = "/crm/v1/leads"
+SMOREST = {"API_TITLE": "Host", "API_VERSION": "1", "OPENAPI_VERSION": "3.1.0"}
+DOCUMENTED = SMOREST | {"OPENAPI_URL_PREFIX": "/", "OPENAPI_JSON_PATH": "openapi.json"}
+
+
+class NotLoggedInError(Exception):
+    """What a host may raise for strangers."""
+
+
+class AiryProvider(DefaultJSONProvider):
+    """A host's JSON provider."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, **(kwargs | {"separators": (" , ", " : ")}))
+
+
+def user_id() -> int | None:
+    return session.get("user")
+
+
+@pytest.fixture
+def database(tmp_path: Any) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(str(tmp_path / "host.db"))
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=[False, True], ids=["without Api", "with Api"])
+def host(request: pytest.FixtureRequest, database: SqliteDatabase) -> Flask:
+    """A host with everything of its own: pages, errors, login, database, commands, JSON."""
+    app = Flask("host")
+    app.config.update(DOCUMENTED, SECRET_KEY="x" * 32)
+    app.json = AiryProvider(app)
+    api = Api(app) if request.param else None
+
+    class Visit(Model):
+        path = CharField()
+
+        class Meta:
+            database_ = database
+            table_name = "visit"
+
+    Visit.bind(database)
+    database.create_tables([Visit])
+    database.close()
+
+    @app.before_request
+    def open_database() -> None:
+        database.connect()  # raises OperationalError if somebody has left it open
+        g.seen = ["before"]
+
+    @app.teardown_request
+    def close_database(_: BaseException | None) -> None:
+        assert not database.is_closed(), "what the host opened is the host's to close"
+        database.close()
+
+    @app.after_request
+    def count(response: Any) -> Any:
+        Visit.create(path=request_path())
+        response.headers["X-Visits"] = str(Visit.select().count())
+        return response
+
+    @app.errorhandler(404)
+    def no_page(_: Exception) -> tuple[str, int]:
+        return "<h1>the host's own page</h1>", 404
+
+    @app.errorhandler(NotLoggedInError)
+    def login(_: Exception) -> tuple[str, int]:
+        return "log in here", 418
+
+    @app.get("/")
+    def home() -> Any:
+        return jsonify(hello="you")
+
+    @app.get("/fails")
+    def fails() -> Any:
+        raise RuntimeError("a mistake of the host's")
+
+    @app.get("/login/<int:user>")
+    def log_in(user: int) -> str:
+        session["user"] = user
+        return "welcome"
+
+    @app.cli.command("greet")
+    def greet() -> None:
+        print("hello")
+
+    before = {rule.rule for rule in app.url_map.iter_rules()}
+    init_app(app, user_id=user_id, database=database, api=api, url_prefix="/crm/v1")
+    ours = {rule.rule for rule in app.url_map.iter_rules()} - before
+    assert ours == {LEADS, f"{LEADS}/<leads_service_id:lead_id>"}, "no page that was not asked for"
+    return app
+
+
+def request_path() -> str:
+    return str(request.path)
+
+
+def test_leads_of_the_hosts_users(host: Flask) -> None:
+    alice, bob, nobody = (host.test_client() for _ in range(3))
+    alice.get("/login/7")
+    bob.get("/login/8")
+    made = alice.post(LEADS, json={"company_id": 1})
+    assert made.status_code == 201
+    assert made.headers["Location"] == f"http://localhost{LEADS}/1"
+    assert made.headers["X-Request-ID"]
+    assert made.json["user_id"] == 7
+    assert alice.get(LEADS).json["data"] == [made.json]
+    assert bob.get(LEADS).json["data"] == []
+    assert bob.patch(f"{LEADS}/1", json={"status": "lost"}).status_code == 404
+    assert alice.patch(f"{LEADS}/1", json={"status": "lost"}).json["status"] == "lost"
+    refused = nobody.get(LEADS)
+    assert (refused.status_code, refused.json["message"]) == (401, "Log in first.")
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="leads"'
+
+
+def test_our_errors_are_ours(host: Flask) -> None:
+    client = host.test_client()
+    client.get("/login/7")
+    answer = client.get(f"{LEADS}?statsu=new", headers={"X-Request-ID": "mine"})
+    assert answer.json["errors"] == {"query": {"statsu": ["Unknown field."]}}
+    assert answer.headers["X-Request-ID"] == "mine"
+    assert client.patch(f"{LEADS}/9", json={}).json["code"] == 404
+    assert client.post(LEADS, data="{").json["code"] == 415
+
+
+def test_the_host_keeps_its_pages_errors_and_json(host: Flask) -> None:
+    client = host.test_client()
+    assert client.get("/").text == '{"hello" : "you"}\n'
+    assert client.get("/no/such/page").text == "<h1>the host's own page</h1>"
+    assert client.get("/crm/v1/nothing").text == "<h1>the host's own page</h1>"
+    assert client.get("/fails").status_code == 500
+    assert "X-Request-ID" not in client.get("/").headers
+
+
+def test_the_hosts_hooks_run_for_leads_too(host: Flask) -> None:
+    client = host.test_client()
+    visits = [client.get(LEADS).headers["X-Visits"] for _ in range(3)]
+    assert visits == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("where", ["user_id", "before_request"])
+def test_the_host_answers_its_own_exceptions(
+    database: SqliteDatabase, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise NotLoggedInError
+
+    app = Flask("host")
+    if where == "before_request":
+        app.before_request(refuse)
+    app.register_error_handler(NotLoggedInError, lambda error: ("log in here", 418))
+    init_app(app, user_id=refuse, database=database)
+    answer = app.test_client().get("/v1/leads")
+    assert (answer.status_code, answer.text) == (418, "log in here")
+
+
+def test_an_abort_before_it_is_our_turn(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.before_request(lambda: abort(403, "members only"))
+    init_app(app, user_id=lambda: 1, database=database)
+    assert app.test_client().get("/v1/leads").json["message"] == "members only"
+
+
+def test_the_hosts_commands_stay(host: Flask) -> None:
+    runner = host.test_cli_runner()
+    assert runner.invoke(args=["greet"]).output == "hello\n"
+    assert runner.invoke(args=["leads", "db", "status"]).output.endswith("schema: up to date\n")
+    commands = host.cli.commands["leads"].commands
+    assert commands.keys() == {"db", "pipeline", "rescore", "import", "export"}
+
+
+def test_a_command_of_the_hosts_of_the_same_name(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.cli.command("leads")(lambda: print("the host's"))
+    init_app(app, user_id=lambda: 1, database=database)
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["leads"]).output == "the host's\n"
+    assert "Conversion rate" in runner.invoke(args=["leads-service", "pipeline"]).output
+
+
+def test_files_for_the_hosts_users(host: Flask) -> None:
+    runner = host.test_cli_runner()
+    words = ["leads", "import", "-", "--format", "csv", "--user"]
+    assert runner.invoke(args=[*words, "7"], input="company_id\n5\n").exit_code == 0
+    assert "no user's id" in runner.invoke(args=[*words, "alice"], input="company_id\n").output
+    client = host.test_client()
+    client.get("/login/7")
+    assert [lead["company_id"] for lead in client.get(LEADS).json["data"]] == [5]
+
+
+def test_the_hosts_document(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.config.update(DOCUMENTED)
+    api = Api(app)
+    blp = Blueprint("things", "things", url_prefix="/things")
+
+    @blp.get("/")
+    def things() -> Any:
+        """Say what things there are."""
+
+    api.register_blueprint(blp)
+    init_app(app, user_id=lambda: 1, database=database, api=api, url_prefix="/crm/v1")
+    document = app.test_client().get("/openapi.json").json
+    assert document["paths"].keys() == {"/things/", LEADS, f"{LEADS}/{{lead_id}}"}
+    assert "security" not in document["paths"][LEADS]["get"]
+    assert "securitySchemes" not in document["components"]
+    assert document["info"]["title"] == "Host"
+    assert app.test_client().get("/v1/nothing").json == {"code": 404, "status": "Not Found"}
+
+
+def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.config.update(DOCUMENTED)
+    api = Api(app)
+    init_app(app, database=database, api=api)
+    runner = app.test_cli_runner()
+    runner.invoke(args=["leads", "user", "add", "alice"])
+    token = runner.invoke(args=["leads", "token", "create", "alice"]).stdout.strip()
+    client = app.test_client()
+    assert client.get("/v1/leads").status_code == 401
+    assert client.get("/v1/leads", headers={"Authorization": f"Bearer {token}"}).json["data"] == []
+    document = client.get("/openapi.json").json
+    assert document["paths"]["/v1/leads"]["get"]["security"] == [{"leadsToken": []}]
+    assert document["components"]["securitySchemes"].keys() == {"leadsToken"}
+
+
+def test_a_connection_that_the_host_keeps_open(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    database.connect()
+    init_app(app, user_id=lambda: 1, database=database)
+    assert not database.is_closed()
+    connection = database.connection()
+    with database.atomic() as transaction:
+        assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+        transaction.rollback()
+    assert app.test_client().get("/v1/leads").json["data"] == []
+    assert database.connection() is connection
+
+
+def test_a_connection_that_nobody_has_opened(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database)
+    assert database.is_closed()
+    app.test_client().post("/v1/leads", json={"company_id": 1})
+    assert database.is_closed()
+
+
+def test_the_hosts_file_keeps_its_settings(database: SqliteDatabase) -> None:
+    init_app(Flask("host"), user_id=lambda: 1, database=database)
+    assert database.pragma("journal_mode") == "delete"
+    tables = set(database.get_tables()) - {"sqlite_sequence"}
+    assert tables == {"leads_lead", "leads_token", "leads_user", "leads_migration"}
+
+
+def test_a_database_that_does_not_open_itself(tmp_path: Any) -> None:
+    database = SqliteDatabase(str(tmp_path / "host.db"), autoconnect=False)
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database)
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+
+
+def test_a_proxy_and_memory() -> None:
+    proxy = DatabaseProxy()
+    proxy.initialize(SqliteDatabase(":memory:"))
+    proxy.connect()
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=proxy)
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+    proxy.close()
+
+
+def test_a_locked_database_of_the_hosts(database: SqliteDatabase, tmp_path: Any) -> None:
+    app = Flask("host")
+    database.timeout = 0
+    init_app(app, user_id=lambda: 1, database=database)
+    other = SqliteDatabase(str(tmp_path / "host.db"))
+    with other.atomic("EXCLUSIVE"):
+        answer = app.test_client().post("/v1/leads", json={"company_id": 1})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        with pytest.raises(OperationalError):
+            database.execute_sql("SELECT * FROM leads_lead")
+    other.close()
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+
+
+def test_a_url_and_settings_of_the_hosts(tmp_path: Any) -> None:
+    app = Flask("host", instance_path=str(tmp_path / "instance"))
+    app.config["LEADS_SCORER"] = "scorers:by_notes"
+    init_app(app, user_id=lambda: 1, url_prefix="/a/b", database=f"sqlite:///{tmp_path}/x.db")
+    answer = app.test_client().post("/a/b/leads", json={"company_id": 1, "notes": "123"})
+    assert answer.json["score"] == 3
+    assert (tmp_path / "x.db").is_file()
+    app = Flask("host", instance_path=str(tmp_path / "instance"))
+    init_app(app, user_id=lambda: 1, url_prefix="", scorer=by_notes)
+    assert (tmp_path / "instance" / "leads.db").is_file()
+    answer = app.test_client().post("/leads", json={"company_id": 1, "notes": "12"})
+    assert answer.json["score"] == 2
+
+
+def test_two_hosts_in_one_process(tmp_path: Any) -> None:
+    apps = [Flask("host"), Flask("host"), None]
+    for number, app in enumerate(apps[:2]):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        init_app(app, user_id=lambda: 1, database=url, url_prefix=f"/{number}")
+    apps[2] = create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path}/2.db"})
+    for number in range(2):
+        client = apps[number].test_client()
+        for _ in range(number + 1):
+            client.post(f"/{number}/leads", json={"company_id": 1})
+        assert len(client.get(f"/{number}/leads").json["data"]) == number + 1
+    assert apps[2].test_client().get("/v1/leads").status_code == 401
+
+
+def test_mistakes_are_the_hosts_to_see(
+    database: SqliteDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: "7", database=database, scorer=raises)
+    answer = app.test_client().get("/v1/leads")
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-ID"] in answer.json["message"]
+    assert answer.headers["X-Request-ID"] in caplog.text
+    assert "user_id must return an integer of 64 bits or None, not '7'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "nobody", [lambda: None, lambda: g.user.id, lambda: session["id"], lambda: g.get("user")["id"]]
+)
+def test_nobody(database: SqliteDatabase, nobody: Callable[[], Any]) -> None:
+    app = Flask("host")
+    init_app(app, user_id=nobody, database=database)
+    assert app.test_client().get("/v1/leads").status_code == 401
+
+
+def test_tables_that_are_not_made_at_the_start(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database, migrate=False)
+    assert database.get_tables() == []
+    assert app.test_client().get("/v1/leads").status_code == 503
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["leads", "db", "migrate"]).output == "applied 0001_initial\n"
+    assert app.test_client().get("/v1/leads").json["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"user_id": 7}, "user_id must be a function"),
+        ({"database": 7}, "database must be a Peewee SqliteDatabase"),
+        ({"database": SqliteDatabase(None)}, "that knows its file"),
+        ({"database": DatabaseProxy()}, "database must be a Peewee SqliteDatabase"),
+        ({"database": "leads.db"}, "LEADS_DATABASE must be sqlite:///"),
+        ({"scorer": 50}, "scorer must be a function"),
+        ({"api": "/api"}, "api must be a flask_smorest.Api"),
+        ({"api": Api()}, "api must be a flask_smorest.Api that has its application"),
+        ({"url_prefix": "v1"}, "url_prefix must be a path"),
+        ({"url_prefix": "/v1/"}, "url_prefix must be a path"),
+        ({"url_prefix": "/<tenant>"}, "url_prefix must be a path"),
+        ({"url_prefix": None}, "url_prefix must be a path"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_fail_at_once(arguments: dict[str, Any], message: str) -> None:
+    app = Flask("host")
+    before = dict(app.extensions)
+    with pytest.raises((TypeError, ValueError, ConfigError), match=message) as caught:
+        init_app(app, **arguments)
+    assert "\n" not in str(caught.value)
+    assert app.extensions == before
+
+
+def test_other_wrong_calls(database: SqliteDatabase) -> None:
+    with pytest.raises(TypeError, match="app must be a Flask application"):
+        init_app("host")  # type: ignore[arg-type]
+    app = Flask("host")
+    init_app(app, database=database)
+    with pytest.raises(ValueError, match="has leads already"):
+        init_app(app, database=database)
+    app = Flask("host")
+    app.config.update(SMOREST | {"OPENAPI_VERSION": "2.0"})
+    with pytest.raises(ValueError, match="OpenAPI 3"):
+        init_app(app, database=database, api=Api(app))
