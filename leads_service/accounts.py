@@ -86,14 +86,16 @@ class Accounts:
         read_only: bool = False,
         lifetime: timedelta | None = None,
         label: str = "",
+        token: str | None = None,
     ) -> str:
         """Return a new token for the user called ``name``: the only time that anybody sees it.
 
-        Without a ``lifetime`` it never expires. Raises AccountError if there is no such user.
+        Without a ``lifetime`` it never expires. ``token`` is for a stub, whose tokens are known.
+        Raises AccountError if there is no such user.
         """
         if len(label) > MAX_NAME or not label.isprintable():
             raise AccountError(f"{label!r} is no label: use up to {MAX_NAME} printable letters")
-        token = TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
+        token = token or TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock()
         row = Token.insert(
             user=self.user_id(name),

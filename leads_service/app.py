@@ -72,7 +72,6 @@ def create_app(
         )
     if migrate:
         migrations.migrate(database)
-        database.close()  # a connection must not go through a fork
     app.before_request(logs.begin_request)
     app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)

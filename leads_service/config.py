@@ -45,6 +45,8 @@ SETTINGS = {
     ),
 }
 
+DEFAULTS = {name: setting.default for name, setting in SETTINGS.items()}
+
 
 def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return every setting: its default, over it the environment's value, over that ``overrides``.

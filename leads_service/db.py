@@ -1,7 +1,8 @@
 """The store: where it is, and whether it can be used."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -56,6 +57,17 @@ def connect(database: SqliteDatabase) -> bool:
         return bool(database.connect(reuse_if_open=True))
     except PeeweeException as error:
         raise StoreError(f"cannot use {database.database}: {error}") from error
+
+
+@contextmanager
+def opened(database: SqliteDatabase) -> Iterator[None]:
+    """Close the database at the end of the block, if it was not open at its beginning."""
+    ours = connect(database)
+    try:
+        yield
+    finally:
+        if ours:
+            database.close()
 
 
 def touch(database: Database) -> None:

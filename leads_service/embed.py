@@ -50,12 +50,7 @@ def init_app(
         busy_timeout=settings["LEADS_BUSY_TIMEOUT"],
     )
     if migrate:
-        opened = db.connect(store)
-        try:
-            migrations.migrate(store)
-        finally:
-            if opened:
-                store.close()
+        migrations.migrate(store)
     mount(
         app,
         store,

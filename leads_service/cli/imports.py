@@ -93,7 +93,7 @@ def import_leads(
     if source != "-" and path.exists() and path.samefile(source):
         raise click.UsageError(f"{path} can't be what is read and what is written; see --rejects")
     invalid = Rejects(path if skip_invalid else None)
-    with _open(source) as file, _progress(file) as bar:
+    with open_text(source) as file, _progress(file) as bar:
         rows = READERS[kind](_counted(file, bar))
         try:
             stored = transfer.store(
@@ -111,7 +111,7 @@ def import_leads(
         click.echo(f"{invalid.count} left out, with reasons in {path}", err=True)
 
 
-def _open(source: str) -> TextIO:
+def open_text(source: str) -> TextIO:
     """Open a file as it is: line ends inside notes stay, and bytes that are no UTF-8 show up."""
     binary = click.open_file(source, "rb")
     return TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")

@@ -8,7 +8,7 @@ from sqlite3 import Error as SqliteError
 from peewee import PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
-from leads_service.db import StoreError
+from leads_service.db import StoreError, opened
 from leads_service.sqlite import Sqlite, until_free, writing
 
 SCRIPTS = Path(__file__).parent
@@ -20,9 +20,9 @@ def migrate(database: SqliteDatabase) -> list[str]:
 
     Processes that start together queue up here: the first one migrates, the others then find
     nothing to do. Raises StoreError if the store is newer than this code, is no database, or
-    can't be read or written.
+    can't be read or written. Closes the database unless it was open.
     """
-    with _readable(database), _patience(database):
+    with _readable(database), _patience(database), opened(database):
         if isinstance(database, Sqlite):  # ours; in a host's file the host decides
             # Kept in the file. Readers and the writer then do not wait for each other. The change
             # itself needs the file for itself alone, and SQLite does not wait for that.

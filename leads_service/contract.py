@@ -1,0 +1,22 @@
+"""The command that prints the contract: the OpenAPI document, of which a copy stands beside it."""
+
+import json
+
+import click
+from peewee import SqliteDatabase
+
+from leads_service.app import create_app
+from leads_service.config import DEFAULTS
+
+
+@click.command("openapi")
+def openapi() -> None:
+    """Print the OpenAPI document.
+
+    \b
+    Example:  leads-service openapi > openapi.json
+    """
+    settings = DEFAULTS | {"LEADS_LOG_LEVEL": "error"}
+    app = create_app(settings, database=SqliteDatabase(":memory:"), migrate=False)
+    document = app.test_client().get("/openapi.json").json
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,151 @@
+"""The service for a developer's laptop: in memory, the same every time, failing when asked to."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from threading import Lock
+from time import sleep
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from flask_cors import CORS
+from peewee import SqliteDatabase, fn
+
+from leads_service import transfer
+from leads_service.app import create_app
+from leads_service.config import DEFAULTS
+from leads_service.db import StoreError
+from leads_service.files import Row
+from leads_service.models import Lead
+from leads_service.service import EXTENSION, Service
+from leads_service.stub.faults import Faults
+from leads_service.stub.samples import samples
+
+NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
+TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
+USERS = ("alice", "bob")
+SHOWN = ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"]
+
+StartResponse = Callable[..., Any]
+
+
+class Stub:
+    """A WSGI application: the real service, for two users whose tokens are known."""
+
+    def __init__(
+        self,
+        *,
+        leads: int = 200,
+        seed: int = 0,
+        file: Path | None = None,
+        rows: Iterable[Row] | None = None,
+        on_invalid: transfer.OnInvalid | None = None,
+        faults: Faults | None = None,
+        log_level: str = "info",
+    ):
+        """Keep ``rows`` as alice's leads, or as many as ``leads`` of alice and bob.
+
+        A ``file`` that has leads already keeps those. ``on_invalid`` is told of bad rows, and may
+        raise. Raises StoreError for a file that is not a stub's.
+        """
+        self.now = NOW
+        self.faults = faults or Faults()
+        self._lock = Lock()
+        self._count = 0
+        # One connection for all threads: in memory, there is no database beyond it.
+        self._database = SqliteDatabase(
+            str(file or ":memory:"), thread_safe=False, check_same_thread=False
+        )
+        self._database.connect()
+        self.app = self._create_app(log_level)
+        if not self.service.accounts.users():
+            shares = samples(leads, Random(seed), NOW) if rows is None else (rows, ())
+            self._fill(shares, on_invalid)
+        self._first = sqlite3.connect(":memory:", check_same_thread=False)
+        self._database.connection().backup(self._first)
+        self.reset()
+
+    @property
+    def service(self) -> Service:
+        """What the stub's application has of ours."""
+        return self.app.extensions[EXTENSION]  # type: ignore[no-any-return]
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, after the delay that is asked for."""
+        sleep(self.faults.delay_of(environ))
+        with self._lock:
+            self._count += 1
+            environ.setdefault("HTTP_X_REQUEST_ID", f"stub-{self._count}")
+            return self.app(environ, start_response)
+
+    def reset(self) -> None:
+        """Put the first state back: leads, clock, and the order of failures."""
+        with self._lock:
+            self._reset()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._first.close()
+        self._database.close()
+
+    def leads(self, user: str) -> list[dict[str, Any]]:
+        """Return all leads of alice or bob, newest first."""
+        user_id = self.service.user_id(user)
+        with self._lock:
+            page = self.service.leads.page(user_id, limit=200)
+            found = page.data
+            while page.has_more:
+                page = self.service.leads.page(user_id, limit=200, cursor=page.next_cursor)
+                found += page.data
+        return orjson.loads(orjson.dumps(found))  # type: ignore[no-any-return]
+
+    def _create_app(self, log_level: str) -> Flask:
+        app = create_app(
+            DEFAULTS | {"LEADS_LOG_LEVEL": log_level},
+            database=self._database,
+            clock=lambda: self.now,
+        )
+        users = {user["name"] for user in app.extensions[EXTENSION].accounts.users()}
+        if not users <= set(USERS):
+            raise StoreError(f"{self._database.database} is no stub's file; name another one")
+        app.before_request(self.faults.fail)
+        app.after_request(self._settle)
+        app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
+        CORS(app, methods=["GET", "PATCH", "POST"], expose_headers=SHOWN)
+        return app
+
+    def _fill(self, shares: Iterable[Iterable[Row]], on_invalid: Any) -> None:
+        accounts = self.service.accounts
+        for name, rows in zip(USERS, shares, strict=True):
+            user_id = accounts.add_user(name)
+            scorer = self.service.scorer
+            transfer.store(self._database, scorer, user_id, rows, self.now, on_invalid)
+        for name, token in TOKENS.items():
+            accounts.create_token(
+                name.removesuffix("-read-only"), read_only=name not in USERS, token=token
+            )
+
+    def _reset(self) -> None:
+        self._first.backup(self._database.connection())
+        last = Lead.select(fn.MAX(Lead.updated_at)).scalar(self._database)
+        self.now = max(NOW, datetime.fromisoformat(last)) if last else NOW
+        self._count = 0
+        self.faults.reset()
+
+    def _reset_view(self) -> Response:
+        self._reset()
+        return Response(status=204)
+
+    def _settle(self, response: Response) -> Response:
+        """Let a second pass with each write, and leave no order to chance."""
+        if response.allow:
+            response.headers["Allow"] = ", ".join(sorted(response.allow))
+        if response.status_code < 300 and request.endpoint in WRITES:  # noqa: PLR2004
+            self.now += timedelta(seconds=1)
+        return response
+
+
+WRITES = ("leads_service.create_lead", "leads_service.update_lead")

@@ -1,0 +1,100 @@
+"""The command for a laptop: the service, made up and obedient."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import click
+
+from leads_service.cli.imports import FORMATS, READERS, Rejects, open_text
+from leads_service.stub import TOKENS, Stub
+from leads_service.stub.faults import Faults, seconds
+from leads_service.stub.server import listen
+
+OFFER = """\
+Leads API stub on {url}/v1/leads, documented on {url}/docs
+Tokens: {tokens}. Stop it with Ctrl-C.
+
+curl '{url}/v1/leads?limit=3' -H 'Authorization: Bearer alice-token'
+curl {url}/v1/leads -H 'Authorization: Bearer alice-token' -H 'Content-Type: application/json' -d '{{"company_id": 42}}'
+curl {url}/v1/leads -H 'Authorization: Bearer bob-token' -H 'X-Stub-Fail: 503' -H 'X-Stub-Delay: 300ms'
+curl -X POST {url}/stub/reset
+"""  # noqa: E501  # lines to paste
+
+
+class Delay(click.ParamType[float]):
+    """A delay such as ``300ms``."""
+
+    name = "delay"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return it in seconds."""
+        try:
+            return value if isinstance(value, float) else seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("stub")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+)
+@click.option(
+    "--leads",
+    type=click.IntRange(0, 100_000),
+    default=200,
+    show_default=True,
+    help="How many leads alice and bob have together.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one, other leads.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Leads of your own, CSV or JSON Lines as import takes them, for alice.",
+)
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="Of the data.")
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the leads here, from one start to the next, instead of in memory.",
+)
+@click.option("--delay", type=Delay(), default=0.0, help="Answer late: 300ms, 1.5s.")
+@click.option(
+    "--fail-rate",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="This share of the answers is a 503: 0.05.",
+)
+def stub(
+    port: int,
+    leads: int,
+    seed: int,
+    data: str | None,
+    kind: str | None,
+    file: Path | None,
+    delay: float,
+    fail_rate: float,
+) -> None:
+    """Serve made-up leads to a client under development, the same at every start.
+
+    \b
+    Example:  leads-service stub --leads 200 --delay 300ms --fail-rate 0.05
+    """
+    options: dict[str, Any] = {"leads": leads, "seed": seed, "file": file}
+    faults = Faults(delay, fail_rate, seed)
+    if data is None:
+        application = Stub(**options, faults=faults)
+    else:
+        kind = kind or data.rpartition(".")[2].lower()
+        if kind not in FORMATS:
+            raise click.UsageError(f"what {data!r} holds is not clear; say --format csv or jsonl")
+        invalid = Rejects(None)
+        with open_text(data) as text:
+            rows = chain(READERS[kind](text), invalid.end())
+            application = Stub(**options, faults=faults, rows=rows, on_invalid=invalid.add)
+    server, url = listen(application, port)
+    click.echo(OFFER.format(url=url, tokens=", ".join(TOKENS.values())))
+    server.serve_forever()

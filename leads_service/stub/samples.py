@@ -1,0 +1,60 @@
+"""Leads that look like real ones."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from random import Random
+
+from leads_service.files import Row
+from leads_service.models import timestamp
+
+WEIGHTS = {"new": 35, "contacted": 25, "qualified": 18, "converted": 12, "lost": 10}
+COMPANIES = 60
+NOTES = (
+    "",
+    "",
+    "Met at the trade fair in Lyon, wants a demo in May.",
+    "Budget approved for next quarter; procurement needs three offers.",
+    "Asked for references from the same industry.",
+    "Called twice, no answer. Try again after the holidays.",
+    'Says "too expensive": offer the annual plan.',
+    "Wants SSO & an SLA of 99.9 %.\nDecision: end of the month.",
+    "Rückruf am Dienstag, Frau Müller-Lüdenscheidt ist zuständig.",
+    "À rappeler après le salon : intéressé par l'offre annuelle.",
+    "Pidió una demostración para el equipo de Málaga. ¿Descuento?",
+    "来週の火曜日に見積もりを送る。担当は田中さん。",
+    "对方希望先试用三十天。",
+    "다음 주에 데모 예정, 예산 확인 필요.",
+    "Просят прислать договор на русском языке.",
+    "מעוניינים בהדגמה בשבוע הבא",
+    "مهتمون بالباقة السنوية، يرجى الاتصال يوم الأحد",
+    "Renewal likely 🎉, upsell the analytics module 📈",
+)
+
+
+def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[Row]]:
+    """Return this many rows as an import takes them, for two users: three quarters, and the rest.
+
+    They are of the year before ``now``.
+    """
+    rows = list(_rows(count, random, now))
+    share = count - count // 4
+    return rows[:share], rows[share:]
+
+
+def _rows(count: int, random: Random, now: datetime) -> Iterator[Row]:
+    companies = [random.randrange(1000, 10_000) for _ in range(COMPANIES)]
+    for line in range(count):
+        created = now - timedelta(seconds=random.randrange(60, 365 * 86_400))
+        (status,) = random.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))
+        age = int((now - created).total_seconds())
+        changed = created if status == "new" else created + timedelta(seconds=random.randrange(age))
+        yield (
+            line + 1,
+            {
+                "company_id": random.choice(companies),
+                "status": status,
+                "notes": random.choice(NOTES),
+                "created_at": timestamp(created),
+                "updated_at": timestamp(changed),
+            },
+        )
