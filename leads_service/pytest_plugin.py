@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from leads_service.stub import TOKENS, Stub
+from leads_service.stub import Stub
+from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
 

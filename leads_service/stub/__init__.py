@@ -22,11 +22,9 @@ from leads_service.files import Row
 from leads_service.models import Lead
 from leads_service.service import EXTENSION, Service
 from leads_service.stub.faults import Faults
-from leads_service.stub.samples import samples
+from leads_service.stub.samples import USERS, fill, samples
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
-TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
-USERS = ("alice", "bob")
 SHOWN = ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 StartResponse = Callable[..., Any]
@@ -63,7 +61,7 @@ class Stub:
         self.app = self._create_app(log_level)
         if not self.service.accounts.users():
             shares = samples(leads, Random(seed), NOW) if rows is None else (rows, ())
-            self._fill(shares, on_invalid)
+            fill(self.service, shares, NOW, on_invalid)
         self._first = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.connection().backup(self._first)
         self.reset()
@@ -116,17 +114,6 @@ class Stub:
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
         CORS(app, methods=["GET", "PATCH", "POST"], expose_headers=SHOWN)
         return app
-
-    def _fill(self, shares: Iterable[Iterable[Row]], on_invalid: Any) -> None:
-        accounts = self.service.accounts
-        for name, rows in zip(USERS, shares, strict=True):
-            user_id = accounts.add_user(name)
-            scorer = self.service.scorer
-            transfer.store(self._database, scorer, user_id, rows, self.now, on_invalid)
-        for name, token in TOKENS.items():
-            accounts.create_token(
-                name.removesuffix("-read-only"), read_only=name not in USERS, token=token
-            )
 
     def _reset(self) -> None:
         self._first.backup(self._database.connection())

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from leads_service.cli.imports import FORMATS, READERS, Rejects, open_text
-from leads_service.stub import TOKENS, Stub
+from leads_service.stub import Stub
 from leads_service.stub.faults import Faults, seconds
+from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
 OFFER = """\

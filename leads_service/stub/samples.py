@@ -1,12 +1,17 @@
 """Leads that look like real ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
+from leads_service import transfer
 from leads_service.files import Row
 from leads_service.models import timestamp
+from leads_service.service import Service
 
+USERS = ("alice", "bob")
+TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
 WEIGHTS = {"new": 35, "contacted": 25, "qualified": 18, "converted": 12, "lost": 10}
 COMPANIES = 60
 NOTES = (
@@ -29,6 +34,18 @@ NOTES = (
     "مهتمون بالباقة السنوية، يرجى الاتصال يوم الأحد",
     "Renewal likely 🎉, upsell the analytics module 📈",
 )
+
+
+def fill(
+    service: Service, shares: Iterable[Iterable[Row]], now: datetime, on_invalid: Any = None
+) -> None:
+    """Add the users with their tokens, and store each one's share of the rows."""
+    for name, rows in zip(USERS, shares, strict=True):
+        user_id = service.accounts.add_user(name)
+        transfer.store(service.database, service.scorer, user_id, rows, now, on_invalid)
+    for name, token in TOKENS.items():
+        user = name.removesuffix("-read-only")
+        service.accounts.create_token(user, read_only=name != user, token=token)
 
 
 def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[Row]]:
