@@ -22,7 +22,7 @@ from leads_service.files import Row
 from leads_service.models import Lead
 from leads_service.service import EXTENSION, Service
 from leads_service.stub.faults import Faults
-from leads_service.stub.samples import USERS, fill, samples
+from leads_service.stub.samples import TOKENS, fill, samples
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
 SHOWN = ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"]
@@ -106,8 +106,8 @@ class Stub:
             database=self._database,
             clock=lambda: self.now,
         )
-        users = {user["name"] for user in app.extensions[EXTENSION].accounts.users()}
-        if not users <= set(USERS):
+        accounts = app.extensions[EXTENSION].accounts
+        if accounts.users() and accounts.caller(TOKENS["alice"]) is None:
             raise StoreError(f"{self._database.database} is no stub's file; name another one")
         app.before_request(self.faults.fail)
         app.after_request(self._settle)
