@@ -1,9 +1,13 @@
 """The application as a whole: settings, proxies, scorers, two at once."""
 
+import re
 from pathlib import Path
 
 import pytest
 from conftest import Caller, Clock, caller
+from flask import Flask
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from leads_service import create_app
 from leads_service.config import ConfigError
@@ -36,6 +40,20 @@ def test_proxy_headers_are_trusted_when_told(
     headers["Authorization"] = f"Bearer {alice.token}"
     answer = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
     assert answer.headers["Location"] == f"{address}/v1/leads/1"
+
+
+def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
+    app.wsgi_app = DispatcherMiddleware(NotFound(), {"/crm": app.wsgi_app})
+    made = alice.client.post("/crm/v1/leads", json={"company_id": 1})
+    assert made.headers["Location"] == "http://localhost/crm/v1/leads/1"
+    alice.client.post("/crm/v1/leads", json={"company_id": 1})
+    page = alice.client.get("/crm/v1/leads?limit=1")
+    assert page.headers["Link"] == ('<http://localhost/crm/v1/leads?limit=1&cursor=2>; rel="next"')
+    assert alice.client.get("/crm/openapi.json").json["servers"] == [{"url": "/crm"}]
+    links = re.findall(r'(?:src|href|data-document)="(.*?)"', alice.client.get("/crm/docs").text)
+    assert len(links) == 5
+    assert {alice.client.get(link).status_code for link in links} == {200}
+    assert alice.client.get("/v1/leads").status_code == 404
 
 
 def test_a_scorer_of_ones_own(url: str, clock: Clock) -> None:

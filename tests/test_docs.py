@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -11,6 +12,9 @@ from conftest import BIN, ROOT, free_port, running, wait_until_ready
 
 from leads_service.cli import commands
 from leads_service.config import SETTINGS
+from leads_service.contract import openapi
+from leads_service.stub.command import OFFER, stub
+from leads_service.stub.samples import TOKENS
 
 README = (ROOT / "README.md").read_text()
 SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
@@ -73,8 +77,40 @@ def test_a_second_start_prints_no_token(tmp_path: Path) -> None:
         wait_until_ready(int(port))
 
 
+def python_block(name: str) -> str:
+    """Return the README's Python file of this name."""
+    (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", README, re.DOTALL)
+    return code
+
+
+def test_the_tool_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tool = ModuleType("tool")
+    exec(python_block("tool.py"), vars(tool))  # noqa: S102
+    ada, stranger = tool.app.test_client(), tool.app.test_client()
+    assert ada.post("/login", data={"name": "eve"}).status_code == 403
+    assert ada.post("/login", data={"name": "ada"}).text == "Hello ada"
+    made = ada.post("/crm/v1/leads", json={"company_id": 42})
+    assert made.headers["Location"] == "http://localhost/crm/v1/leads/1"
+    assert ada.get("/crm/v1/leads").json["data"] == [made.json]
+    assert stranger.get("/crm/v1/leads").status_code == 401
+    assert set(tool.db.get_tables()) >= {"employee", "leads_lead"}
+    tool.db.close()
+
+
+def test_the_test_of_the_readme(tmp_path: Path) -> None:
+    (tmp_path / "test_tool.py").write_text(python_block("test_tool.py"))
+    assert "1 passed" in bash(f"cd {tmp_path} && pytest -q -p no:cacheprovider")
+
+
+def test_the_stub_of_the_readme() -> None:
+    (expected,) = re.findall(r"```text\n\$ leads-service stub\n(.*?)```", README, re.DOTALL)
+    url = "http://127.0.0.1:8000"
+    assert OFFER.format(url=url, tokens=", ".join(TOKENS.values())) + "\n" == expected
+
+
 def test_readme_names_every_command() -> None:
-    for name, command in commands.commands.items():
+    for name, command in (commands.commands | {"stub": stub, "openapi": openapi}).items():
         subcommands = command.commands if isinstance(command, click.Group) else [""]
         for subcommand in subcommands:
             words = f"{name} {subcommand}".strip()

@@ -112,18 +112,17 @@ def test_the_metadata(built: Built, distribution: Distribution) -> None:
     assert distribution.read_text("METADATA").strip().endswith(readme.strip())
     required = [line for line in distribution.requires if "extra ==" not in line]
     assert sorted(line.partition("<")[0].partition(">")[0] for line in required) == [
-        *("click", "flask", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
+        *("click", "flask", "flask-cors", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
         *("granian", "marshmallow", "orjson", "peewee"),
     ]
 
 
-def test_the_entry_point(distribution: Distribution) -> None:
-    (entry,) = distribution.entry_points
-    assert (entry.group, entry.name, entry.value) == (
-        "console_scripts",
-        "leads-service",
-        "leads_service.__main__:main",
-    )
+def test_the_entry_points(distribution: Distribution) -> None:
+    entries = {(entry.group, entry.name, entry.value) for entry in distribution.entry_points}
+    assert entries == {
+        ("console_scripts", "leads-service", "leads_service.__main__:main"),
+        ("pytest11", "leads_service", "leads_service.pytest_plugin"),
+    }
 
 
 def test_the_installed_wheel_serves(built: Built, url: str, tmp_path: Path) -> None:
