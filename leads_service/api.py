@@ -11,8 +11,10 @@ from marshmallow import RAISE
 from webargs.flaskparser import abort
 
 from leads_service.blueprint import blp
+from leads_service.idempotency import KeyReusedError
 from leads_service.leads import CursorNotFoundError, LeadNotFoundError
-from leads_service.openapi import HEADERS, LEAD_ID, errors
+from leads_service.openapi import errors
+from leads_service.parameters import HEADERS, IDEMPOTENCY_KEY, LEAD_ID
 from leads_service.responses import json_response
 from leads_service.schemas import (
     LeadCreateSchema,
@@ -23,6 +25,7 @@ from leads_service.schemas import (
 )
 from leads_service.service import current_service
 
+SANE_KEY = re.compile(r"[ -~]{1,255}")
 SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 __all__ = ["blp"]
 
@@ -46,11 +49,21 @@ def list_leads(query: dict[str, Any]) -> Response:
 @blp.route("/leads", methods=["POST"])
 @blp.arguments(LeadCreateSchema())
 @blp.response(201, LeadSchema, description="The new lead.", headers=HEADERS["created"])
-@blp.doc(operationId="createLead", responses=errors(*WRITE_ERRORS))
+@blp.doc(operationId="createLead", parameters=[IDEMPOTENCY_KEY], responses=errors(*WRITE_ERRORS))
 def create_lead(body: dict[str, Any]) -> Response:
     """Create a lead from a company; it starts as new."""
-    lead = current_service().leads.create(g.leads_caller.user_id, **_without_null(body))
-    return json_response(lead, 201, {"Location": f"{_address()}/{lead['id']}"})
+    leads, user_id = current_service().leads, g.leads_caller.user_id
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        return _created(leads.create(user_id, **_without_null(body)))
+    if not SANE_KEY.fullmatch(key):
+        abort(422, errors=_key_error("Must be 1 to 255 printable ASCII characters."))
+    try:
+        lead, replayed = leads.create_once(user_id, key, **_without_null(body))
+    except KeyReusedError:
+        abort(422, errors=_key_error("Came with another body less than 24 hours ago."))
+    else:
+        return _created(lead, replayed=replayed)
 
 
 @blp.route("/leads/<leads_service_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
@@ -65,6 +78,17 @@ def update_lead(body: dict[str, Any], lead_id: int) -> Response:
         abort(404, message="There is no such lead.")
     else:
         return json_response(lead)
+
+
+def _created(lead: dict[str, Any], *, replayed: bool = False) -> Response:
+    headers = {"Location": f"{_address()}/{lead['id']}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(lead, 201, headers)
+
+
+def _key_error(problem: str) -> dict[str, Any]:
+    return {"headers": {"Idempotency-Key": [problem]}}
 
 
 def _without_null(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +110,7 @@ def _address() -> str:
         environ["wsgi.url_scheme"],
         environ.get("HTTP_HOST", ""),
         f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
-        environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"],
+        environ.get("SCRIPT_NAME", "").rstrip("/") + environ["PATH_INFO"].rstrip("/"),
     )
 
 

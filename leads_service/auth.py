@@ -1,6 +1,7 @@
 """Who sent a request: whom its token speaks for, or whom the host application knows."""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -61,12 +62,9 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
 
 def id_in_host(name: str) -> int:
     """Return a host's user's id, by which alone we know them; AccountError if it is no integer."""
-    try:
-        return int(name)
-    except ValueError as error:
-        raise AccountError(f"{name!r} is no user's id; users are known by their integer ids") from (
-            error
-        )
+    if not re.fullmatch(r"-?[0-9]{1,19}", name) or abs(int(name)) > MAX_INTEGER:
+        raise AccountError(f"{name!r} is no user's id; users are known by their integer ids")
+    return int(name)
 
 
 def _refuse(message: str, challenge: str) -> NoReturn:

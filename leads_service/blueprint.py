@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
-from peewee import PeeweeException
+from peewee import PeeweeException, SqliteDatabase
 from webargs.flaskparser import abort
-from werkzeug.exceptions import default_exceptions
+from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.routing import BaseConverter
 
 from leads_service.logs import begin_request, request_id
@@ -45,21 +45,40 @@ def _document_security(doc: dict[str, Any], _: Any, *, app: Flask, **kwargs: Any
     return doc | {"security": SECURITY} if takes_tokens else doc
 
 
+def _answer(error: Exception) -> Any:
+    """Answer an error, unless it is a host's own: then the host does."""
+    if isinstance(error, HTTPException) and current_service().is_hosted:
+        if error.response is not None:
+            return error.get_response()
+        if type(error) is not default_exceptions.get(error.code or 0):
+            handler = current_app._find_error_handler(error, [])
+            if handler is not None:
+                return handler(error)
+    return error_response(error)
+
+
 blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
 # Each status by itself: a host's page for one comes before a handler of ours for all. Whatever else
 # goes wrong is Flask's to handle, in a host as the host's own mistakes are.
 for _error in (*default_exceptions, PeeweeException, ScorerError):
-    blp.register_error_handler(_error, error_response)
+    blp.register_error_handler(_error, _answer)
 
 
 @blp.before_request
 def enter() -> None:
-    """In a host: give the request its id, and open the host's database unless the host has."""
+    """Find out who calls. In a host: give the request its id, and open the host's database."""
     service = current_service()
     if service.is_hosted:
         begin_request()
-    if service.shares_database:
-        g.leads_opened = service.database.connect(reuse_if_open=True)
+    if service.shares_database and service.takes_tokens:
+        _open(service.database)
+    admit()
+    if service.shares_database:  # not before the host has looked in it for who calls
+        _open(service.database)
+
+
+def _open(database: SqliteDatabase) -> None:
+    g.leads_opened = g.get("leads_opened", False) or database.connect(reuse_if_open=True)
 
 
 @blp.after_request
@@ -77,7 +96,6 @@ def leave(_: BaseException | None) -> None:
         current_service().database.close()
 
 
-@blp.before_request
 def admit() -> None:
     """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
     if request.method == "OPTIONS" and request.routing_exception is None:

@@ -1,6 +1,7 @@
 """The leads as a part of a Flask application."""
 
 import re
+from inspect import iscoroutinefunction
 from typing import Any
 
 from flask import Flask
@@ -43,12 +44,11 @@ def init_app(
     that can't, StoreError for a store that can't.
     """
     _check(app, user_id, scorer, api, url_prefix)
-    settings = config.load({name: app.config[name] for name in config.SETTINGS.keys() & app.config})
-    shared = None if database is None or isinstance(database, str) else _sqlite(database)
-    store = shared or db.open_database(
-        database or config.database_url(settings, app.instance_path),  # type: ignore[arg-type]
-        busy_timeout=settings["LEADS_BUSY_TIMEOUT"],
-    )
+    settings = config.load({name: app.config[name] for name in app.config if name[:6] == "LEADS_"})
+    if database is None:
+        database = config.database_url(settings, app.instance_path)
+    shares_database = not isinstance(database, str)
+    store = _opened(database, settings["LEADS_BUSY_TIMEOUT"])
     if migrate:
         migrations.migrate(store)
     mount(
@@ -60,7 +60,7 @@ def init_app(
         url_prefix=url_prefix,
         clock=clock,
         is_hosted=True,
-        shares_database=shared is not None,
+        shares_database=shares_database,
     )
     name = "leads-service" if "leads" in app.cli.commands else "leads"
     app.cli.add_command(cli.for_host(takes_tokens=user_id is None), name)
@@ -102,19 +102,29 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
         raise TypeError(f"app must be a Flask application, not {app!r}")
     if EXTENSION in app.extensions:
         raise ValueError("this application has leads already; call init_app once")
-    if user_id is not None and not callable(user_id):
-        raise TypeError(f"user_id must be a function such as lambda: g.user.id, not {user_id!r}")
+    if user_id is not None and (not callable(user_id) or iscoroutinefunction(user_id)):
+        raise TypeError(
+            f"user_id must be a plain function such as lambda: g.user.id, not {user_id!r}"
+        )
     if scorer is not None and not callable(scorer):
         raise TypeError(f"scorer must be a function that returns 0 to 100, not {scorer!r}")
-    if api is not None and (not isinstance(api, Api) or api.spec is None):
-        raise TypeError(f"api must be a flask_smorest.Api that has its application, not {api!r}")
+    if api is not None and (not isinstance(api, Api) or not _belongs(api, app)):
+        raise TypeError(f"api must be a flask_smorest.Api of this application, not {api!r}")
     if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
     if not isinstance(url_prefix, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", url_prefix):
         raise ValueError(f"url_prefix must be a path such as '/crm/v1', not {url_prefix!r}")
 
 
-def _sqlite(database: Any) -> SqliteDatabase:
+def _belongs(api: Api, app: Flask) -> bool:
+    apis = app.extensions.get("flask-smorest", {}).get("apis", {}).values()
+    return any(known["ext_obj"] is api for known in apis)
+
+
+def _opened(database: Any, busy_timeout: int) -> SqliteDatabase:
+    """Return the database that an argument names or is."""
+    if isinstance(database, str):
+        return db.open_database(database, busy_timeout=busy_timeout)
     if isinstance(database, DatabaseProxy):
         database = database.obj
     if not isinstance(database, SqliteDatabase) or database.deferred:

@@ -1,11 +1,13 @@
 """What can be done with leads, always for one user: create, update, and read a page."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from orjson import Fragment
 from peewee import SqliteDatabase
 
 from leads_service import queries
+from leads_service.idempotency import Keys
 from leads_service.models import MAX_INTEGER, STATUSES, Clock, timestamp, utc_now
 from leads_service.scoring import Scorer, score
 from leads_service.sqlite import writing
@@ -38,17 +40,34 @@ class Leads:
         self._insert = Statement(database, queries.insert_one())
         self._one = Statement(database, queries.select_one())
         self._update = Statement(database, queries.update_one())
+        self._keys = Keys(database)
         self._pages: dict[frozenset[str], Statement] = {}
 
     def create(self, user_id: int, *, company_id: int, notes: str = "") -> dict[str, Any]:
         """Store a new lead and return it; without a score, store nothing and raise ScorerError."""
-        lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}
-        lead["score"] = score(self._scorer, lead)
+        lead = self._new(user_id, company_id, notes)
         with writing(self._database):
             # The clock is read with the write lock held: the order of the times is that of the ids.
-            lead["created_at"] = lead["updated_at"] = timestamp(self._clock())
-            ((lead_id,),) = self._insert.rows(lead)
-        return {"id": lead_id, **lead}
+            return self._store(lead, self._clock())
+
+    def create_once(
+        self, user_id: int, key: str, *, company_id: int, notes: str = ""
+    ) -> tuple[dict[str, Any], bool]:
+        """Store a new lead, unless the user's ``key`` has made one within a day.
+
+        Return the lead, as it is now, and whether it was there already. Raises KeyReusedError if
+        it was made of something else, or ScorerError; then nothing is stored.
+        """
+        body = {"company_id": company_id, "notes": notes}
+        with writing(self._database):
+            now = self._clock()
+            made = self._keys.find(user_id, key, body, now)
+            before = None if made is None else self._lead(user_id, made)
+            if before is not None:
+                return before, True
+            lead = self._store(self._new(user_id, company_id, notes), now)
+            self._keys.keep(user_id, key, body, lead["id"], now)
+        return lead, False
 
     def update(self, user_id: int, lead_id: int, changes: dict[str, Any]) -> dict[str, Any]:
         """Change a lead's ``status`` and ``notes`` as far as given, and return it.
@@ -88,6 +107,15 @@ class Leads:
         has_more = len(rows) > limit
         data = [Fragment(lead) for _, lead in rows[:limit]]
         return Page(data, rows[limit - 1][0] if has_more else None, has_more)
+
+    def _new(self, user_id: int, company_id: int, notes: str) -> dict[str, Any]:
+        lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}
+        return lead | {"score": score(self._scorer, lead)}
+
+    def _store(self, lead: dict[str, Any], now: datetime) -> dict[str, Any]:
+        lead["created_at"] = lead["updated_at"] = timestamp(now)
+        ((lead_id,),) = self._insert.rows(lead)
+        return {"id": lead_id, **lead}
 
     def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
         rows = self._one.rows({"user_id": user_id, "id": lead_id})

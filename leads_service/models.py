@@ -76,3 +76,17 @@ class Lead(Model):
 
     class Meta:
         table_name = "leads_lead"
+
+
+class Idempotency(Model):
+    """What a create with an Idempotency-Key has made, and of which body."""
+
+    id = AutoField()
+    user_id = BigIntegerField()
+    key = TextField()
+    digest = TextField()
+    lead_id = BigIntegerField()
+    created_at = TextField()
+
+    class Meta:
+        table_name = "leads_idempotency"

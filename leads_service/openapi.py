@@ -6,7 +6,7 @@ from apispec import APISpec
 from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
 from marshmallow import fields
 
-from leads_service.models import MAX_INTEGER
+from leads_service.parameters import HEADERS, header
 from leads_service.version import __version__
 
 DESCRIPTION = """\
@@ -42,33 +42,17 @@ class LeadsErrorSchema(SmorestErrorSchema):
     )
     errors = fields.Dict(
         metadata={
-            "description": "With 422: what is wrong by place (json, query) and name.",
+            "description": "With 422: what is wrong by place (json, query, headers) and name.",
             "example": {"json": {"company_id": ["Not a valid integer."]}},
         }
     )
 
 
-def _header(description: str, example: Any, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}, "example": example}
-
-
-_ANY = {
-    "X-Request-ID": _header(
-        "The request's id: yours, if you sent a sane one, or a new one.", "4f0c6a52"
-    )
-}
-_LINK = _header(
-    "The full address of the next page, when there is one.",
-    '<http://127.0.0.1:8000/v1/leads?cursor=100>; rel="next"',
-)
-_LOCATION = _header("The lead's address.", "http://127.0.0.1:8000/v1/leads/100")
-HEADERS = {"any": _ANY, "page": _ANY | {"Link": _LINK}, "created": _ANY | {"Location": _LOCATION}}
-
-
 def _error(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": description,
-        "headers": _ANY | {name.replace("_", "-"): header for name, header in headers.items()},
+        "headers": HEADERS["any"]
+        | {name.replace("_", "-"): header for name, header in headers.items()},
         "content": {"application/json": {"schema": LeadsErrorSchema}},
     }
 
@@ -77,19 +61,19 @@ _RESPONSES = {
     400: _error("The body is not JSON in UTF-8."),
     401: _error(
         "The token is missing, malformed, unknown, expired or revoked.",
-        WWW_Authenticate=_header("How to authenticate.", 'Bearer realm="leads"'),
+        WWW_Authenticate=header("How to authenticate.", 'Bearer realm="leads"'),
     ),
     403: _error("The token is read-only."),
     404: _error("The caller has no lead with this id."),
     413: _error("The body is larger than 256 KiB."),
     415: _error("The Content-Type is not application/json."),
     422: _error(
-        "A parameter or field has a wrong type or value, or is unknown; `errors` names it."
+        "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it."
     ),
     500: _error("Something unforeseen; the message holds the request's id and nothing else."),
     503: _error(
         "The store can't be reached or stays locked; nothing was stored.",
-        Retry_After=_header("Seconds to wait.", 1, "integer"),
+        Retry_After=header("Seconds to wait.", 1, "integer"),
     ),
 }
 
@@ -100,15 +84,6 @@ def errors(*statuses: int) -> dict[int, str]:
 
 
 SECURITY: list[dict[str, list[str]]] = [{"leadsToken": []}]
-
-LEAD_ID = {
-    "in": "path",
-    "name": "lead_id",
-    "required": True,
-    "description": "The lead's id.",
-    "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_INTEGER},
-    "example": 100,
-}
 
 SPEC = {
     "API_TITLE": "Leads API",

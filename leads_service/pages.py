@@ -9,7 +9,8 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from leads_service.db import touch
-from leads_service.openapi import HEADERS, LeadsErrorSchema, errors
+from leads_service.openapi import LeadsErrorSchema, errors
+from leads_service.parameters import HEADERS
 from leads_service.responses import WholeResponse, json_response
 from leads_service.service import current_service
 

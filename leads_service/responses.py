@@ -15,6 +15,7 @@ from leads_service.logs import request_id
 
 logger = logging.getLogger(__name__)
 
+BODILESS = (204, 304)
 RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again costs little
 OUR_MISTAKES = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
@@ -28,9 +29,10 @@ class WholeResponse(Response):
 
     def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body as a list, if it is to be sent and nobody waits for its end."""
-        body = super().get_app_iter(environ)
-        plain = self.is_sequence and not self._on_close and environ["REQUEST_METHOD"] != "HEAD"
-        return list(self.iter_encoded()) if plain and body else body
+        has_body = environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in BODILESS
+        if has_body and self.is_sequence and not self._on_close:
+            return list(self.iter_encoded())
+        return super().get_app_iter(environ)
 
 
 class JsonResponse(WholeResponse):
@@ -61,7 +63,8 @@ def error_response(error: Exception) -> Response:
     The last two are logged with their cause, which the answer does not name.
     """
     problem = _as_http(error)
-    details: dict[str, Any] = getattr(problem, "data", None) or {}
+    details = getattr(problem, "data", None)
+    details = details if isinstance(details, dict) else {}
     errors = details.get("errors") or details.get("messages")
     payload = {
         "code": problem.code,
@@ -79,13 +82,13 @@ def error_response(error: Exception) -> Response:
 def _as_http(error: Exception) -> HTTPException:
     if isinstance(error, HTTPException) and not isinstance(error, InternalServerError):
         return error
-    cause = getattr(error, "original_exception", None) or error
-    if isinstance(cause, PeeweeException) and not isinstance(cause, OUR_MISTAKES):
-        logger.error("the store failed: %s", cause)
+    if isinstance(error, PeeweeException) and not isinstance(error, OUR_MISTAKES):
+        logger.error("the store failed: %s", error)
         return ServiceUnavailable(
             "The store can't be reached or is busy; nothing was stored. Try again.",
             retry_after=RETRY_AFTER,
         )
+    cause = getattr(error, "original_exception", None) or error
     logger.error(
         "request %s failed: %s %s", request_id(), request.method, request.path, exc_info=cause
     )

@@ -1,15 +1,16 @@
 """What only SQLite speaks: its transactions. Its pragmas stand here and in ``pragmas``."""
 
 import os
+import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Lock, local
 from time import monotonic, sleep
 from typing import Any
 
 from peewee import Database, OperationalError, SqliteDatabase
 
-IMPATIENCE = 0.1  # seconds, about a hundred times what a small write takes
+IMPATIENCE = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
 LOCK_PAUSE = 0.0002  # seconds between two tries for a lock, about what a small write holds it
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
@@ -32,25 +33,29 @@ class Sqlite(SqliteDatabase):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self._patient = Lock()
-        self._opened = local()
+        self._turn = Lock()  # held by the thread of this process that writes, or is about to
+        self._mine = local()  # this thread's: what is open, and whether it has the turn
 
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction; raises OperationalError if others hold the lock for too long.
 
-        One thread of the process waits for the whole timeout, the others for a tenth of a second:
-        were all of them to wait, nobody would be left to read.
+        One thread of the process waits for other processes, for the whole timeout. The threads
+        that wait for that one give up after a second: a healthy one is done by then, and were all
+        of them to wait, nobody would be left to read.
         """
-        connection = self.connection()  # this thread's; self.timeout is everybody's
-        connection.execute("PRAGMA busy_timeout = 0")
-        patient = self._patient.acquire(blocking=False)
-        patience = self.timeout if patient else min(self.timeout, IMPATIENCE)
+        if not self._turn.acquire(timeout=min(self.timeout, IMPATIENCE)):
+            raise OperationalError("database is locked")
+        self._mine.turn = True
         try:
-            until_free(lambda: super(Sqlite, self).begin(lock_type), patience)
-        finally:
-            if patient:
-                self._patient.release()
-            connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+            connection = self.connection()  # this thread's; self.timeout is everybody's
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+        except BaseException:
+            self._let_others()
+            raise
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk.
@@ -61,35 +66,60 @@ class Sqlite(SqliteDatabase):
         file, and a checkpoint flushes it too before it uses it: https://www.sqlite.org/wal.html.
         """
         super().commit()
-        if "log" not in vars(self._opened):
-            # As long as this thread's connection is open, the file stays the same.
-            self._opened.log = Log(os.open(f"{self.database}-wal", os.O_RDONLY))
-        flush(self._opened.log.descriptor)
-
-    def close(self) -> bool:
-        """Close this thread's connection; return whether it was open."""
-        vars(self._opened).clear()
-        return super().close()
+        self._let_others()
+        with suppress(FileNotFoundError):  # no log: SQLite itself has flushed the file then
+            flush(self._mine.open.log())
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so itself: it does when the disk is full or fails."""
-        if self.connection().in_transaction:
-            super().rollback()
+        try:
+            if self.connection().in_transaction:
+                super().rollback()
+        finally:
+            self._let_others()
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Open a connection for this thread; return whether it had none."""
+        new = super().connect(reuse_if_open)
+        if new:
+            self._mine.open = Open(self.connection(), f"{self.database}-wal")
+        return new
+
+    def close(self) -> bool:
+        """Close this thread's connection; return whether it was open."""
+        vars(self._mine).pop("open", None)
+        return super().close()
+
+    def _let_others(self) -> None:
+        if vars(self._mine).pop("turn", False):
+            self._turn.release()
 
 
-class Log:
-    """A write-ahead log that is open until nobody holds this any more.
+class Open:
+    """A thread's connection, closed when the thread ends: sqlite3 would leave that to chance.
 
+    With it goes the write-ahead log, which stays the same file as long as the connection is open.
     No lock of SQLite's is on it that closing it would drop: those of a WAL database are on the
     other two files.
     """
 
-    def __init__(self, descriptor: int):
-        self.descriptor = descriptor
+    def __init__(self, connection: Any, log: str):
+        self._connection = connection
+        self._path = log
+        self._log: int | None = None
+
+    def log(self) -> int:
+        """Return the log's file descriptor."""
+        if self._log is None:
+            self._log = os.open(self._path, os.O_RDONLY)
+        return self._log
 
     def __del__(self) -> None:
-        """Close it."""
-        os.close(self.descriptor)
+        """Close both."""
+        if self._log is not None:
+            os.close(self._log)
+        with suppress(sqlite3.ProgrammingError):  # from a thread that is not the connection's
+            self._connection.close()
 
 
 def until_free(action: Callable[[], object], patience: float) -> None:
@@ -112,5 +142,9 @@ def writing(database: Database) -> AbstractContextManager[Any]:
     A transaction that turns from reading to writing fails at once when another one has written,
     whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
     """
-    transaction: AbstractContextManager[Any] = database.atomic("IMMEDIATE")
+    transaction: AbstractContextManager[Any]
+    if database.transaction_depth() == 0 and database.connection().in_transaction:
+        transaction = database.savepoint()  # in a transaction that a host began by hand
+    else:
+        transaction = database.atomic("IMMEDIATE")
     return transaction

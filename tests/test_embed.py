@@ -1,17 +1,23 @@
 """The leads as a part of another application, which stays what it is."""
 
+import gc
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
-from flask import Flask, abort, g, jsonify, request, session
+from flask import Flask, abort, g, jsonify, make_response, request, session
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api, Blueprint
 from peewee import CharField, DatabaseProxy, Model, OperationalError, SqliteDatabase
 from scorers import by_notes, raises
+from werkzeug.exceptions import Unauthorized
 
 from leads_service import create_app, init_app
 from leads_service.config import ConfigError
+from leads_service.db import StoreError
 
 LEADS = "/crm/v1/leads"
 SMOREST = {"API_TITLE": "Host", "API_VERSION": "1", "OPENAPI_VERSION": "3.1.0"}
@@ -265,7 +271,13 @@ def test_the_hosts_file_keeps_its_settings(database: SqliteDatabase) -> None:
     init_app(Flask("host"), user_id=lambda: 1, database=database)
     assert database.pragma("journal_mode") == "delete"
     tables = set(database.get_tables()) - {"sqlite_sequence"}
-    assert tables == {"leads_lead", "leads_token", "leads_user", "leads_migration"}
+    assert tables == {
+        "leads_idempotency",
+        "leads_lead",
+        "leads_migration",
+        "leads_token",
+        "leads_user",
+    }
 
 
 def test_a_database_that_does_not_open_itself(tmp_path: Any) -> None:
@@ -354,21 +366,25 @@ def test_tables_that_are_not_made_at_the_start(database: SqliteDatabase) -> None
     assert database.get_tables() == []
     assert app.test_client().get("/v1/leads").status_code == 503
     runner = app.test_cli_runner()
-    assert runner.invoke(args=["leads", "db", "migrate"]).output == "applied 0001_initial\n"
+    assert (
+        runner.invoke(args=["leads", "db", "migrate"]).output
+        == "applied 0001_initial\napplied 0002_idempotency\n"
+    )
     assert app.test_client().get("/v1/leads").json["data"] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"user_id": 7}, "user_id must be a function"),
+        ({"user_id": 7}, "user_id must be a plain function"),
         ({"database": 7}, "database must be a Peewee SqliteDatabase"),
         ({"database": SqliteDatabase(None)}, "that knows its file"),
         ({"database": DatabaseProxy()}, "database must be a Peewee SqliteDatabase"),
         ({"database": "leads.db"}, "LEADS_DATABASE must be sqlite:///"),
+        ({"database": ""}, "LEADS_DATABASE must be sqlite:///"),
         ({"scorer": 50}, "scorer must be a function"),
         ({"api": "/api"}, "api must be a flask_smorest.Api"),
-        ({"api": Api()}, "api must be a flask_smorest.Api that has its application"),
+        ({"api": Api()}, "api must be a flask_smorest.Api of this application"),
         ({"url_prefix": "v1"}, "url_prefix must be a path"),
         ({"url_prefix": "/v1/"}, "url_prefix must be a path"),
         ({"url_prefix": "/<tenant>"}, "url_prefix must be a path"),
@@ -396,3 +412,146 @@ def test_other_wrong_calls(database: SqliteDatabase) -> None:
     app.config.update(SMOREST | {"OPENAPI_VERSION": "2.0"})
     with pytest.raises(ValueError, match="OpenAPI 3"):
         init_app(app, database=database, api=Api(app))
+
+
+def test_a_lead_that_was_stored_is_not_denied(database: SqliteDatabase) -> None:
+    def fail(_: Any) -> Any:
+        raise OperationalError("the host's own audit log is locked")
+
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database)
+    app.after_request(fail)
+    answer = app.test_client().post("/v1/leads", json={"company_id": 1})
+    assert answer.status_code == 500
+    assert "nothing was stored" not in answer.text
+
+
+class LoginNeededError(Unauthorized):
+    """What a host may answer with a redirect."""
+
+
+def need_login() -> None:
+    raise LoginNeededError
+
+
+def complete() -> None:
+    abort(401, response=make_response("custom", 401))
+
+
+@pytest.mark.parametrize(
+    ("user_id", "status", "text"), [(need_login, 302, ""), (complete, 401, "custom")]
+)
+def test_the_hosts_ways_to_refuse(
+    database: SqliteDatabase, user_id: Callable[[], None], status: int, text: str
+) -> None:
+    app = Flask("host")
+    app.register_error_handler(LoginNeededError, lambda error: ("", 302, {"Location": "/login"}))
+    init_app(app, user_id=user_id, database=database)
+    answer = app.test_client().get("/v1/leads")
+    assert (answer.status_code, answer.text) == (status, text)
+
+
+def test_the_host_looks_for_the_caller_itself(tmp_path: Any) -> None:
+    database = SqliteDatabase(str(tmp_path / "host.db"), autoconnect=False)
+
+    def look() -> int:
+        with database.connection_context():
+            return 1
+
+    app = Flask("host")
+    init_app(app, user_id=look, database=database)
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+
+
+def test_a_transaction_that_the_host_began_by_hand(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database)
+    database.connect()
+    database.execute_sql("BEGIN")
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+    database.execute_sql("COMMIT")
+    assert len(app.test_client().get("/v1/leads").json["data"]) == 1
+
+
+def test_threads_leave_no_connection_open(tmp_path: Any) -> None:
+    app = Flask("host", instance_path=str(tmp_path))
+    init_app(app, user_id=lambda: 1, database=f"sqlite:///{tmp_path}/x.db")
+    gc.disable()
+    try:
+        for _ in range(3):
+            thread = Thread(target=lambda: app.test_client().post("/v1/leads", json={}))
+            thread.start()
+            thread.join()
+        files = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    finally:
+        gc.enable()
+    assert not any(file.endswith("x.db") for file in files)
+
+
+def test_a_file_of_ours_that_is_not_in_wal_mode(tmp_path: Any) -> None:
+    app = Flask("host", instance_path=str(tmp_path))
+    init_app(app, user_id=lambda: 1, database=f"sqlite:///{tmp_path}/x.db")
+    other = SqliteDatabase(f"{tmp_path}/x.db")
+    other.pragma("journal_mode", "delete")
+    other.close()
+    assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
+
+
+def test_the_hosts_limit_on_bodies(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.config["MAX_CONTENT_LENGTH"] = 100
+    init_app(app, user_id=lambda: 1, database=database)
+    client = app.test_client()
+    answer = client.post("/v1/leads", json={"company_id": 1, "notes": "a" * 100})
+    assert (answer.status_code, answer.json["message"]) == (
+        413,
+        "The body is larger than 100 bytes.",
+    )
+    assert client.post("/v1/leads", json={"company_id": 1}).status_code == 201
+
+
+def test_no_body_where_there_is_none(database: SqliteDatabase) -> None:
+    app = Flask("host")
+
+    @app.after_request
+    def tag(response: Any) -> Any:
+        response.add_etag()
+        return response.make_conditional(request)
+
+    init_app(app, user_id=lambda: 1, database=database)
+    client = app.test_client()
+    etag = client.get("/v1/leads").headers["ETag"]
+    answer = client.get("/v1/leads", headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.data) == (304, b"")
+
+
+def test_an_address_with_a_slash_too_many(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    app.url_map.strict_slashes = False
+    init_app(app, user_id=lambda: 1, database=database)
+    answer = app.test_client().post("/v1/leads/", json={"company_id": 1})
+    assert answer.headers["Location"] == "http://localhost/v1/leads/1"
+
+
+def test_the_locked_file_of_a_host_is_waited_for_as_long_as_the_host_does(tmp_path: Any) -> None:
+    database = SqliteDatabase(str(tmp_path / "host.db"), timeout=0)
+    other = SqliteDatabase(str(tmp_path / "host.db"))
+    with other.atomic("EXCLUSIVE"), pytest.raises(StoreError, match="locked"):
+        init_app(Flask("host"), user_id=lambda: 1, database=database)
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["x", "99999999999999999999999", " 7", "\u0663"])
+def test_ids_that_are_none(host: Flask, name: str) -> None:
+    result = host.test_cli_runner().invoke(args=["leads", "pipeline", "--user", name])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: {name!r} is no user's id; users are known by their integer ids\n",
+    )
+
+
+def test_remedies_name_the_hosts_program(database: SqliteDatabase) -> None:
+    app = Flask("host")
+    init_app(app, database=database)
+    result = app.test_cli_runner().invoke(args=["leads", "token", "create", "bob"])
+    assert "add one with: flask leads user add bob" in result.output

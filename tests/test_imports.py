@@ -14,7 +14,8 @@ PACKAGE = Path(leads_service.__file__).parent
 ROOMS = {
     "__init__": {"app", "embed", "version"},
     "__main__": {"app", "cli", "contract", "stub"},
-    "api": {"blueprint", "leads", "openapi", "responses", "schemas", "service"},
+    "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "responses"}
+    | {"schemas", "service"},
     "app": {"blueprint", "cli", "config", "db", "embed", "logs", "migrations", "models", "openapi"}
     | {"pages", "responses", "scoring"},
     "accounts": {"models", "pragmas", "sqlite", "statements"},
@@ -30,13 +31,15 @@ ROOMS = {
     | {"models", "openapi", "scoring", "service"},
     "fields": {"models"},
     "files": {"models", "strict_json"},
-    "leads": {"models", "queries", "scoring", "sqlite", "statements"},
+    "idempotency": {"models", "statements"},
+    "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
     "migrations": {"db", "sqlite"},
     "models": set(),
-    "openapi": {"models", "version"},
-    "pages": {"db", "openapi", "responses", "service"},
-    "parser": {"strict_json"},
+    "openapi": {"parameters", "version"},
+    "pages": {"db", "openapi", "parameters", "responses", "service"},
+    "parameters": {"models"},
+    "parser": {"config", "strict_json"},
     "pragmas": set(),
     "pytest_plugin": {"stub"},
     "queries": {"models", "statements"},
@@ -53,6 +56,7 @@ ROOMS = {
     "version": set(),
 }
 WITHOUT_FLASK = {"accounts", "bulk", "db", "fields", "leads", "migrations", "models", "schemas"} | {
+    "idempotency",
     "pragmas",
     "queries",
     "scoring",

@@ -145,5 +145,8 @@ def test_the_installed_wheel_serves(built: Built, url: str, tmp_path: Path) -> N
 def test_the_installed_program(built: Built, url: str, tmp_path: Path) -> None:
     program = built.installed / "bin" / "leads-service"
     environment = {"PYTHONPATH": str(built.installed), "LEADS_DATABASE": url}
-    assert run(program, "db", "migrate", cwd=tmp_path, **environment) == "applied 0001_initial\n"
+    assert (
+        run(program, "db", "migrate", cwd=tmp_path, **environment)
+        == "applied 0001_initial\napplied 0002_idempotency\n"
+    )
     assert run(program, "user", "add", "alice", cwd=tmp_path, **environment) == "1\n"

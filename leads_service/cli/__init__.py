@@ -13,6 +13,7 @@ for command in (*users.GROUPS, server.serve, *EVERYWHERE):
 def for_host(*, takes_tokens: bool) -> Commands:
     """Return the commands of a host: no server, and no users if they are the host's own."""
     group = Commands("leads", help="Leads, and where they are kept.")
+    group.program = "flask leads"
     for command in (*(users.GROUPS if takes_tokens else ()), *EVERYWHERE):
         group.add_command(command)
     return group

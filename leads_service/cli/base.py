@@ -21,12 +21,15 @@ EXPECTED = (AccountError, ConfigError, ScorerError, StoreError)
 class Commands(AppGroup):
     """A group whose commands end with one line and exit code 1 when they can't do their work."""
 
+    program = "leads-service"  # what to type before a command of the group
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
         except EXPECTED as error:
-            raise click.ClickException(str(error)) from error
+            message = str(error).replace("leads-service ", f"{self.program} ")
+            raise click.ClickException(message) from error
         except OSError as error:
             if error.errno == EPIPE:  # whoever reads has had enough; click knows that
                 raise

@@ -13,12 +13,11 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from leads_service.cli.base import ready_service
+from leads_service.config import THREADS
 from leads_service.service import Service
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
-# Per worker: while one waits for the disk, the other answers. More would wait for each other.
-THREADS = 2
 STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
 
 

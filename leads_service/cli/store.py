@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import click
+from flask.cli import AppGroup
 
 from leads_service import migrations
-from leads_service.cli.base import Commands, opened_service
+from leads_service.cli.base import opened_service
 from leads_service.service import current_service
 
-db = Commands("db", help="The store's schema.")
+db = AppGroup("db", help="The store's schema.")
 
 
 @db.command("migrate")

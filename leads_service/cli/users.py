@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import click
+from flask.cli import AppGroup
 
-from leads_service.cli.base import Commands, echo_table, ready_service
+from leads_service.cli.base import echo_table, ready_service
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_LIFETIME = timedelta(days=36_500)  # a hundred years; far longer, and the calendar ends
@@ -32,8 +33,8 @@ class Duration(click.ParamType[timedelta]):
         return span
 
 
-user = Commands("user", help="Who may have leads.")
-token = Commands("token", help="What users call with.")
+user = AppGroup("user", help="Who may have leads.")
+token = AppGroup("token", help="What users call with.")
 GROUPS = (user, token)
 
 

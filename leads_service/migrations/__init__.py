@@ -68,6 +68,9 @@ def _readable(database: SqliteDatabase) -> Iterator[None]:
 
 @contextmanager
 def _patience(database: SqliteDatabase) -> Iterator[None]:
+    if not isinstance(database, Sqlite):
+        yield
+        return
     usual, database.timeout = database.timeout, PATIENCE
     try:
         yield

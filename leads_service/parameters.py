@@ -1,0 +1,46 @@
+"""What the OpenAPI document says of headers, and of parameters that no schema reads."""
+
+from typing import Any
+
+from leads_service.models import MAX_INTEGER
+
+
+def header(description: str, example: Any, kind: str = "string") -> dict[str, Any]:
+    """Return a header's description, as OpenAPI has it."""
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+_ANY = {
+    "X-Request-ID": header(
+        "The request's id: yours, if you sent a sane one, or a new one.", "4f0c6a52"
+    )
+}
+_LINK = header(
+    "The full address of the next page, when there is one.",
+    '<http://127.0.0.1:8000/v1/leads?cursor=100>; rel="next"',
+)
+_LOCATION = header("The lead's address.", "http://127.0.0.1:8000/v1/leads/100")
+_REPLAYED = header("`true` when the Idempotency-Key had made the lead before.", "true")
+HEADERS = {
+    "any": _ANY,
+    "page": _ANY | {"Link": _LINK},
+    "created": _ANY | {"Location": _LOCATION, "Idempotency-Replayed": _REPLAYED},
+}
+
+LEAD_ID = {
+    "in": "path",
+    "name": "lead_id",
+    "required": True,
+    "description": "The lead's id.",
+    "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_INTEGER},
+    "example": 100,
+}
+
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "Makes a retry safe: the same key with the same body answers with the lead that "
+    "the first call made, for 24 hours; with another body, 422.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
+    "example": "4f0c6a52-order-17",
+}
