@@ -10,6 +10,8 @@ from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
+POLL = 0.05  # seconds that the end of the session waits for the server at most
+
 
 class LeadsStub:
     """A running stub: the real service, on a port of its own, with 200 leads of alice and bob."""
@@ -32,7 +34,7 @@ class LeadsStub:
 def _leads_stub_of_the_session() -> Iterator[LeadsStub]:
     stub = Stub(log_level="warning")
     server, url = listen(stub)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=[POLL], daemon=True)
     thread.start()
     yield LeadsStub(stub, url)
     server.shutdown()

@@ -72,8 +72,8 @@ def error_response(error: Exception) -> Response:
         "message": details.get("message")
         or ("The request is not valid; see errors." if errors else problem.description),
     }
-    if errors:
-        payload["errors"] = errors
+    if errors:  # in an order that does not change from process to process
+        payload["errors"] = {place: dict(sorted(errors[place].items())) for place in errors}
     headers = dict(problem.get_headers()) | (details.get("headers") or {})
     del headers["Content-Type"]  # of a page, which this is not
     return json_response(payload, problem.code or 500, headers)

@@ -19,15 +19,17 @@ from leads_service.files import Row, read_csv, read_jsonl
 
 READERS = {"csv": read_csv, "jsonl": read_jsonl}
 FORMATS = tuple(READERS)
+REMEDY = "mend these lines, or leave them out with --skip-invalid"
 NAMED = 10  # bad rows that are named before an import gives up
 
 
 class Rejects:
     """Where invalid rows go: named on stderr, up to a limit, or all of them into a file."""
 
-    def __init__(self, path: Path | None):
+    def __init__(self, path: Path | None, remedy: str = REMEDY):
         self.count = 0
         self._path = path
+        self._remedy = remedy
         self._file: TextIO | None = None
 
     def add(self, line: int, errors: dict[str, Any], row: Any) -> None:
@@ -51,9 +53,7 @@ class Rejects:
         if self._file is not None:
             self._file.close()
         elif self.count:
-            raise click.ClickException(
-                "nothing was stored; mend these lines, or leave them out with --skip-invalid"
-            )
+            raise click.ClickException(f"nothing was stored; {self._remedy}")
         yield from ()
 
 

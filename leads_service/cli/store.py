@@ -6,7 +6,9 @@ import click
 from flask.cli import AppGroup
 
 from leads_service import migrations
+from leads_service.backup import problems
 from leads_service.cli.base import opened_service
+from leads_service.db import StoreError
 from leads_service.service import current_service
 
 db = AppGroup("db", help="The store's schema.")
@@ -24,6 +26,20 @@ def migrate() -> None:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("The schema is up to date.")
+
+
+@db.command("check")
+def check() -> None:
+    """Look for damage in the whole file; end with exit code 1 if there is any.
+
+    \b
+    Example:  leads-service db check
+    """
+    file = Path(current_service().database.database)
+    if found := problems(file):
+        click.echo("\n".join(found))
+        raise StoreError(f"{file} is damaged; restore a backup: leads-service restore FILE")
+    click.echo("ok")
 
 
 @db.command("status")

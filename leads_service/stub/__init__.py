@@ -19,12 +19,15 @@ from leads_service.app import create_app
 from leads_service.config import DEFAULTS
 from leads_service.db import StoreError
 from leads_service.files import Row
+from leads_service.logs import SANE_ID
 from leads_service.models import Lead
 from leads_service.service import EXTENSION, Service
 from leads_service.stub.faults import Faults
-from leads_service.stub.samples import TOKENS, fill, samples
+from leads_service.stub.samples import fill, has_tokens, samples
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
+END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
+SECOND = timedelta(seconds=1)
 SHOWN = ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 StartResponse = Callable[..., Any]
@@ -58,10 +61,19 @@ class Stub:
             str(file or ":memory:"), thread_safe=False, check_same_thread=False
         )
         self._database.connect()
-        self.app = self._create_app(log_level)
-        if not self.service.accounts.users():
-            shares = samples(leads, Random(seed), NOW) if rows is None else (rows, ())
-            fill(self.service, shares, NOW, on_invalid)
+        is_new = not self._database.get_tables()
+        if not is_new and not has_tokens(self._database):
+            raise StoreError(f"{file} is no stub's file; name another one")
+        try:
+            self.app = self._create_app(log_level)
+            if is_new:
+                shares = samples(leads, Random(str(seed)), NOW) if rows is None else (rows, ())
+                fill(self.service, shares, NOW, on_invalid)
+        except BaseException:
+            self._database.close()
+            if is_new and file is not None:
+                file.unlink()
+            raise
         self._first = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.connection().backup(self._first)
         self.reset()
@@ -76,7 +88,8 @@ class Stub:
         sleep(self.faults.delay_of(environ))
         with self._lock:
             self._count += 1
-            environ.setdefault("HTTP_X_REQUEST_ID", f"stub-{self._count}")
+            if not SANE_ID.fullmatch(environ.get("HTTP_X_REQUEST_ID", "")):
+                environ["HTTP_X_REQUEST_ID"] = f"stub-{self._count}"
             return self.app(environ, start_response)
 
     def reset(self) -> None:
@@ -91,8 +104,8 @@ class Stub:
 
     def leads(self, user: str) -> list[dict[str, Any]]:
         """Return all leads of alice or bob, newest first."""
-        user_id = self.service.user_id(user)
         with self._lock:
+            user_id = self.service.user_id(user)
             page = self.service.leads.page(user_id, limit=200)
             found = page.data
             while page.has_more:
@@ -106,9 +119,6 @@ class Stub:
             database=self._database,
             clock=lambda: self.now,
         )
-        accounts = app.extensions[EXTENSION].accounts
-        if accounts.users() and accounts.caller(TOKENS["alice"]) is None:
-            raise StoreError(f"{self._database.database} is no stub's file; name another one")
         app.before_request(self.faults.fail)
         app.after_request(self._settle)
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
@@ -118,7 +128,8 @@ class Stub:
     def _reset(self) -> None:
         self._first.backup(self._database.connection())
         last = Lead.select(fn.MAX(Lead.updated_at)).scalar(self._database)
-        self.now = max(NOW, datetime.fromisoformat(last)) if last else NOW
+        after = min(datetime.fromisoformat(last), END) + SECOND if last else NOW
+        self.now = max(NOW, after)
         self._count = 0
         self.faults.reset()
 
@@ -130,8 +141,9 @@ class Stub:
         """Let a second pass with each write, and leave no order to chance."""
         if response.allow:
             response.headers["Allow"] = ", ".join(sorted(response.allow))
-        if response.status_code < 300 and request.endpoint in WRITES:  # noqa: PLR2004
-            self.now += timedelta(seconds=1)
+        wrote = response.status_code < 300 and request.endpoint in WRITES  # noqa: PLR2004
+        if wrote and "Idempotency-Replayed" not in response.headers:
+            self.now += SECOND
         return response
 
 

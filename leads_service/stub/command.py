@@ -92,10 +92,13 @@ def stub(
         kind = kind or data.rpartition(".")[2].lower()
         if kind not in FORMATS:
             raise click.UsageError(f"what {data!r} holds is not clear; say --format csv or jsonl")
-        invalid = Rejects(None)
-        with open_text(data) as text:
-            rows = chain(READERS[kind](text), invalid.end())
-            application = Stub(**options, faults=faults, rows=rows, on_invalid=invalid.add)
+        invalid = Rejects(None, remedy="mend these lines")
+        try:
+            with open_text(data) as text:
+                rows = chain(READERS[kind](text), invalid.end())
+                application = Stub(**options, faults=faults, rows=rows, on_invalid=invalid.add)
+        except ValueError as error:
+            raise click.ClickException(f"{data}: {error}") from error
     server, url = listen(application, port)
     click.echo(OFFER.format(url=url, tokens=", ".join(TOKENS.values())))
     server.serve_forever()

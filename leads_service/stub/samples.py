@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from hashlib import sha256
 from random import Random
 from typing import Any
 
+from peewee import DatabaseError, SqliteDatabase
+
 from leads_service import transfer
 from leads_service.files import Row
-from leads_service.models import timestamp
+from leads_service.models import Token, timestamp
 from leads_service.service import Service
 
 USERS = ("alice", "bob")
@@ -46,6 +49,15 @@ def fill(
     for name, token in TOKENS.items():
         user = name.removesuffix("-read-only")
         service.accounts.create_token(user, read_only=name != user, token=token)
+
+
+def has_tokens(database: SqliteDatabase) -> bool:
+    """Say whether a database is a stub's: nobody else has tokens that all may know."""
+    digest = sha256(TOKENS["alice"].encode()).hexdigest()
+    try:
+        return bool(Token.select().where(Token.digest == digest).exists(database))
+    except DatabaseError:  # no such table
+        return False
 
 
 def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[Row]]:

@@ -1,0 +1,46 @@
+"""Commands that copy the store, and put a copy back."""
+
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from leads_service import backup as backups
+from leads_service.service import current_service
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("backup")
+@click.argument("file", type=FILE)
+@click.option("--replace", is_flag=True, help="Replace the file if it exists.")
+@with_appcontext
+def backup(file: Path, replace: bool) -> None:
+    """Copy the store into one file, whole and checked, while the server runs.
+
+    \b
+    Example:  leads-service backup leads-$(date +%F).db
+    """
+    backups.back_up(_store(), file, replace=replace)
+    click.echo(f"{file} ({file.stat().st_size:,} bytes)")
+
+
+@click.command("restore")
+@click.argument("file", type=FILE)
+@click.option("--replace", is_flag=True, help="Put the store that is there aside.")
+@with_appcontext
+def restore(file: Path, replace: bool) -> None:
+    """Put a backup in the store's place, of an older version too; stop the server first.
+
+    \b
+    Example:  leads-service restore leads-2026-11-22.db
+    """
+    store = _store()
+    aside = backups.restore(file, store, replace=replace)
+    click.echo(f"restored {store}")
+    if aside is not None:
+        click.echo(f"the store that was there is now {aside}")
+
+
+def _store() -> Path:
+    return Path(current_service().database.database)
