@@ -22,6 +22,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive leads_service --severity-level medium --confidence-level medium
+	$(BIN)/pip check --disable-pip-version-check
 	$(BIN)/pytest
 	$(BIN)/python benchmarks/run.py --quick
 

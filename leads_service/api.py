@@ -29,13 +29,13 @@ SANE_KEY = re.compile(r"[ -~]{1,255}")
 SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 __all__ = ["blp"]
 
-WRITE_ERRORS = (400, 401, 403, 413, 415, 422, 500, 503)
+WRITE_ERRORS = (400, 401, 403, 413, 415, 422, 429, 500, 503)
 
 
 @blp.route("/leads")
 @blp.arguments(LeadQuerySchema(), location="query", unknown=RAISE)
 @blp.response(200, LeadPageSchema, description="A page of leads.", headers=HEADERS["page"])
-@blp.doc(operationId="listLeads", responses=errors(401, 422, 500, 503))
+@blp.doc(operationId="listLeads", responses=errors(401, 422, 429, 500, 503))
 def list_leads(query: dict[str, Any]) -> Response:
     """List the caller's leads, newest first."""
     try:

@@ -5,11 +5,12 @@ from functools import cache
 from typing import Any
 
 from flask import Flask, Request, request
+from flask_cors import CORS
 from peewee import SqliteDatabase
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
-from leads_service import config, db, logs, migrations, scoring
+from leads_service import config, db, logs, metrics, migrations, scoring
 from leads_service.blueprint import admit
 from leads_service.cli import commands
 from leads_service.embed import mount
@@ -17,8 +18,14 @@ from leads_service.models import Clock, utc_now
 from leads_service.openapi import SPEC
 from leads_service.pages import LeadsApi, pages
 from leads_service.responses import WholeResponse, error_response
+from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
+CORS_OPTIONS: dict[str, Any] = {
+    "methods": ["GET", "PATCH", "POST"],
+    "expose_headers": ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+    "max_age": 600,  # seconds that a browser needs not ask again
+}
 
 
 class Application(Flask):
@@ -78,10 +85,23 @@ def create_app(
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
-    mount(app, database, scorer=scorer, api=api, url_prefix=URL_PREFIX, clock=clock)
+    hops = app.config["LEADS_PROXY_HOPS"]
+    mount(
+        app,
+        database,
+        scorer=scorer,
+        api=api,
+        url_prefix=URL_PREFIX,
+        clock=clock,
+        throttle=Throttle(app.config["LEADS_AUTH_FAILURES"], knows_addresses=hops > 0),
+    )
     api.register_blueprint(pages)
     app.cli.add_command(commands)
-    if hops := app.config["LEADS_PROXY_HOPS"]:
+    if origins := config.origins(app.config["LEADS_CORS_ORIGINS"]):
+        CORS(app, origins=origins, **CORS_OPTIONS)
+    if token := app.config["LEADS_METRICS_TOKEN"]:
+        metrics.install(app, token)
+    if hops:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
         )

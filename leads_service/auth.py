@@ -10,14 +10,15 @@ from webargs.flaskparser import abort
 
 from leads_service.accounts import AccountError, Accounts, Caller
 from leads_service.models import MAX_INTEGER
+from leads_service.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
 UserId = Callable[[], int | None]
 
 
-def bearer(accounts: Accounts) -> Callable[[], Caller]:
-    """Return a function that says who sent the current request, or aborts it with 401."""
+def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
+    """Return a function that says who sent the current request, or aborts it with 401 or 429."""
     auth = HTTPTokenAuth("Bearer", realm="leads")
     auth.verify_token(accounts.caller)
 
@@ -29,6 +30,9 @@ def bearer(accounts: Accounts) -> Callable[[], Caller]:
         challenge = auth.authenticate_header()
         if credentials is None:
             _refuse("A token is needed: send it as 'Authorization: Bearer TOKEN'.", challenge)
+        if seconds := throttle.fail():
+            message = "Too many invalid tokens came from your address; try again later."
+            abort(429, message=message, headers={"Retry-After": str(seconds)})
         # RFC 6750, section 3.1
         challenge += ', error="invalid_token"'
         _refuse("The token is unknown, expired or revoked.", challenge)

@@ -12,6 +12,8 @@ from leads_service import migrations
 from leads_service.db import StoreError
 from leads_service.sqlite import PRAGMAS, Sqlite
 
+DATA = {"leads_user": "SELECT 1 FROM leads_user", "leads_lead": "SELECT 1 FROM leads_lead"}
+
 
 def back_up(store: Path, target: Path, *, replace: bool = False) -> None:
     """Copy the store as it is at one moment to ``target``, while others read and write.
@@ -124,11 +126,11 @@ def _has_data(store: Path) -> bool:
         with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = delete")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
-            return any(
-                database.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608
-                for table in ("leads_user", "leads_lead")
-                if table in tables
-            )
+            rows = {
+                "leads_user": "SELECT 1 FROM leads_user",
+                "leads_lead": "SELECT 1 FROM leads_lead",
+            }
+            return any(database.execute(rows[name]).fetchone() for name in rows.keys() & tables)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise StoreError(f"{store} is in use; stop the server first") from error

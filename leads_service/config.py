@@ -1,5 +1,6 @@
 """What an operator can set: defaults, and ``LEADS_*`` variables, checked at the start."""
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,9 @@ from flask import Config
 # Of a worker of ours: while one waits for the disk or a client, others answer. Two would be faster
 # by a tenth, and stand still for two clients whose bodies never end.
 THREADS = 8
+
+
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
 class ConfigError(Exception):
@@ -33,6 +37,15 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def origins(value: str | None) -> list[str]:
+    """Return the origins in a setting."""
+    return [] if value is None else [origin.strip() for origin in value.split(",")]
+
+
+def _origins(value: Any) -> bool:
+    return value is None or (_text(value) and all(map(ORIGIN.fullmatch, origins(value))))
+
+
 SETTINGS = {
     "LEADS_DATABASE": Setting(
         None,
@@ -42,6 +55,17 @@ SETTINGS = {
     "LEADS_BUSY_TIMEOUT": Setting(5, _whole(0, 3600), "a whole number of seconds from 0 to 3600"),
     "LEADS_LOG_LEVEL": Setting(
         "info", ("debug", "info", "warning", "error").__contains__, "debug, info, warning or error"
+    ),
+    "LEADS_AUTH_FAILURES": Setting(
+        60, _whole(0, 1_000_000), "a whole number of invalid tokens a minute, 0 for no limit"
+    ),
+    "LEADS_CORS_ORIGINS": Setting(
+        None, _origins, "origins such as https://app.example.com, with commas between them"
+    ),
+    "LEADS_METRICS_TOKEN": Setting(
+        None,
+        lambda value: value is None or (_text(value) and len(value) >= 16),  # noqa: PLR2004
+        "a secret of 16 characters or more",
     ),
     "LEADS_PROXY_HOPS": Setting(0, _whole(0, 10), "a whole number from 0 to 10"),
     "LEADS_SCORER": Setting(
@@ -85,7 +109,7 @@ def database_url(settings: dict[str, Any], instance_path: str) -> str:
         return str(settings["LEADS_DATABASE"])
     folder = Path(instance_path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"cannot create {folder} ({error.strerror}); set LEADS_DATABASE to a writable place"

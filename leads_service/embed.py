@@ -18,6 +18,7 @@ from leads_service.models import Clock, utc_now
 from leads_service.openapi import describe
 from leads_service.scoring import Scorer
 from leads_service.service import EXTENSION, Service
+from leads_service.throttle import Throttle
 
 
 def init_app(
@@ -59,6 +60,7 @@ def init_app(
         api=api,
         url_prefix=url_prefix,
         clock=clock,
+        throttle=Throttle(settings["LEADS_AUTH_FAILURES"], knows_addresses=False),
         is_hosted=True,
         shares_database=shares_database,
     )
@@ -74,6 +76,7 @@ def mount(
     api: Api | None,
     url_prefix: str,
     clock: Clock,
+    throttle: Throttle,
     user_id: UserId | None = None,
     **facts: bool,
 ) -> None:
@@ -84,7 +87,7 @@ def mount(
         Leads(database, scorer, clock),
         scorer,
         accounts,
-        bearer(accounts) if user_id is None else by_host(user_id),
+        bearer(accounts, throttle) if user_id is None else by_host(user_id),
         accounts.user_id if user_id is None else id_in_host,
         takes_tokens=user_id is None,
         **facts,

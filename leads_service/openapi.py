@@ -70,6 +70,10 @@ _RESPONSES = {
     422: _error(
         "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it."
     ),
+    429: _error(
+        "Too many invalid tokens came from the caller's address.",
+        Retry_After=header("Seconds to wait.", 1, "integer"),
+    ),
     500: _error("Something unforeseen; the message holds the request's id and nothing else."),
     503: _error(
         "The store can't be reached or stays locked; nothing was stored.",

@@ -15,6 +15,14 @@ from leads_service.logs import request_id
 
 logger = logging.getLogger(__name__)
 
+# https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers
+LOCKS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+)
 BODILESS = (204, 304)
 RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again costs little
 OUR_MISTAKES = (DataError, IntegrityError, InterfaceError, ProgrammingError)
@@ -26,6 +34,14 @@ class WholeResponse(Response):
     A server sends a list at once and is done; an iterator it asks again and again, and the thread
     that answers waits for as long as the client takes to read.
     """
+
+    def get_wsgi_response(
+        self, environ: dict[str, Any]
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Return the answer with the headers that keep browsers from doing more with it."""
+        body, status, headers = super().get_wsgi_response(environ)
+        present = {name for name, _ in headers}
+        return body, status, headers + [pair for pair in LOCKS if pair[0] not in present]
 
     def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body as a list, if it is to be sent and nobody waits for its end."""

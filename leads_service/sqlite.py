@@ -1,7 +1,6 @@
 """What only SQLite speaks: its transactions. Its pragmas stand here and in ``pragmas``."""
 
 import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from threading import Lock, local
@@ -9,6 +8,8 @@ from time import monotonic, sleep
 from typing import Any
 
 from peewee import Database, OperationalError, SqliteDatabase
+
+from leads_service.connection import Open
 
 IMPATIENCE = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
 LOCK_PAUSE = 0.0002  # seconds between two tries for a lock, about what a small write holds it
@@ -80,6 +81,9 @@ class Sqlite(SqliteDatabase):
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Open a connection for this thread; return whether it had none."""
+        # For its owner alone. That it is there, or can't be made, is for SQLite to see.
+        with suppress(OSError):
+            os.close(os.open(self.database, os.O_CREAT | os.O_EXCL, 0o600))
         new = super().connect(reuse_if_open)
         if new:
             self._mine.open = Open(self.connection(), f"{self.database}-wal")
@@ -93,33 +97,6 @@ class Sqlite(SqliteDatabase):
     def _let_others(self) -> None:
         if vars(self._mine).pop("turn", False):
             self._turn.release()
-
-
-class Open:
-    """A thread's connection, closed when the thread ends: sqlite3 would leave that to chance.
-
-    With it goes the write-ahead log, which stays the same file as long as the connection is open.
-    No lock of SQLite's is on it that closing it would drop: those of a WAL database are on the
-    other two files.
-    """
-
-    def __init__(self, connection: Any, log: str):
-        self._connection = connection
-        self._path = log
-        self._log: int | None = None
-
-    def log(self) -> int:
-        """Return the log's file descriptor."""
-        if self._log is None:
-            self._log = os.open(self._path, os.O_RDONLY)
-        return self._log
-
-    def __del__(self) -> None:
-        """Close both."""
-        if self._log is not None:
-            os.close(self._log)
-        with suppress(sqlite3.ProgrammingError):  # from a thread that is not the connection's
-            self._connection.close()
 
 
 def until_free(action: Callable[[], object], patience: float) -> None:

@@ -817,7 +817,8 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
-        *("db migrate", "db status", "export", "import", "pipeline", "rescore", "serve"),
+        *("backup", "db check", "db migrate", "db status", "export", "import", "pipeline"),
+        *("rescore", "restore", "serve"),
         *("token create", "token list", "token revoke", "user add", "user list"),
     ]
 

@@ -31,6 +31,8 @@ def settled(text: str) -> str:
     """Return the text with what differs from run to run made equal."""
     text = re.sub(r"leads_[\w-]{43}", "leads_…", text)
     text = re.sub(r"leads_[\w-]{6}\.\.\.", "leads_Zk3p8Q...", text)
+    text = re.sub(r"\S+/leads\.db", "STORE", text)
+    text = re.sub(r"[\d,]+ bytes", "SIZE bytes", text)
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "2026-11-22T22:03:11.123456Z", text)
 
 

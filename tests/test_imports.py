@@ -16,24 +16,27 @@ ROOMS = {
     "__main__": {"app", "cli", "contract", "stub"},
     "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "responses"}
     | {"schemas", "service"},
-    "app": {"blueprint", "cli", "config", "db", "embed", "logs", "migrations", "models", "openapi"}
-    | {"pages", "responses", "scoring"},
+    "app": {"blueprint", "cli", "config", "db", "embed", "logs", "metrics", "migrations", "models"}
+    | {"openapi", "pages", "responses", "scoring", "throttle"},
     "accounts": {"models", "pragmas", "sqlite", "statements"},
-    "auth": {"accounts", "models"},
+    "auth": {"accounts", "models", "throttle"},
+    "backup": {"db", "migrations", "sqlite"},
     "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service"},
     "bulk": {"models", "scoring", "sqlite"},
-    "cli": {"accounts", "bulk", "cli", "config", "db", "migrations", "schemas", "scoring"}
+    "cli": {"accounts", "backup", "bulk", "cli", "config", "db", "migrations", "schemas", "scoring"}
     | {"files", "service", "transfer"},
     "config": set(),
+    "connection": set(),
     "contract": {"app", "config"},
     "db": {"config", "sqlite"},
     "embed": {"accounts", "api", "auth", "blueprint", "cli", "config", "db", "leads", "migrations"}
-    | {"models", "openapi", "scoring", "service"},
+    | {"models", "openapi", "scoring", "service", "throttle"},
     "fields": {"models"},
     "files": {"models", "strict_json"},
     "idempotency": {"models", "statements"},
     "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
+    "metrics": {"config", "responses"},
     "migrations": {"db", "sqlite"},
     "models": set(),
     "openapi": {"parameters", "version"},
@@ -48,24 +51,17 @@ ROOMS = {
     "scoring": {"config", "models"},
     "service": {"accounts", "leads", "scoring"},
     "statements": set(),
-    "sqlite": set(),
+    "sqlite": {"connection"},
     "strict_json": set(),
-    "stub": {"app", "cli", "config", "db", "files", "models", "responses", "service", "stub"}
-    | {"transfer"},
+    "stub": {"app", "cli", "config", "db", "files", "logs", "models", "responses", "service"}
+    | {"stub", "transfer"},
+    "throttle": set(),
     "transfer": {"files", "models", "pragmas", "schemas", "scoring", "sqlite", "statements"},
     "version": set(),
 }
-WITHOUT_FLASK = {"accounts", "bulk", "db", "fields", "leads", "migrations", "models", "schemas"} | {
-    "idempotency",
-    "pragmas",
-    "queries",
-    "scoring",
-    "statements",
-    "files",
-    "sqlite",
-    "strict_json",
-    "transfer",
-}
+WITHOUT_FLASK = {"accounts", "backup", "bulk", "connection", "db", "fields", "files", "leads"}
+WITHOUT_FLASK |= {"idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
+WITHOUT_FLASK |= {"scoring", "sqlite", "statements", "strict_json", "transfer"}
 MAX_LINES = 150
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -26,7 +26,7 @@ def test_document(client: FlaskClient) -> None:
         for method, operation in operations.items()
         if method != "parameters"
     }
-    common = {"401", "422", "500", "503"}
+    common = {"401", "422", "429", "500", "503"}
     body = {"400", "403", "413", "415"}
     assert statuses == {
         "get /v1/leads": {"200"} | common,

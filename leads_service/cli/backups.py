@@ -19,7 +19,7 @@ def backup(file: Path, replace: bool) -> None:
     """Copy the store into one file, whole and checked, while the server runs.
 
     \b
-    Example:  leads-service backup leads-$(date +%F).db
+    Example:  leads-service backup leads-2026-11-22.db
     """
     backups.back_up(_store(), file, replace=replace)
     click.echo(f"{file} ({file.stat().st_size:,} bytes)")

@@ -1,7 +1,6 @@
 """The command that serves."""
 
 import os
-import signal
 import socket
 import sys
 from shlex import quote
@@ -13,6 +12,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from leads_service.cli.base import ready_service
+from leads_service.cli.workers import LOGGING, prepare
 from leads_service.config import THREADS
 from leads_service.service import Service
 
@@ -50,7 +50,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
     if first_user is not None:
         click.echo(_welcome(service, first_user, base))
     service.database.close()
-    os.register_at_fork(after_in_child=_stop_when_told)
+    prepare(service.database)
     Granian(
         APPLICATION,
         address=address,
@@ -63,18 +63,8 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         workers_kill_timeout=STOP_WITHIN,
         websockets=False,
         log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
     ).serve()
-
-
-def _stop_when_told() -> None:
-    """Let a worker that does not serve yet end when it is told to, by the main process alone.
-
-    Granian's workers inherit the handlers of the process that forks them, which do nothing in
-    them, until they have their own: a stop that came in between was lost, and the server hung.
-    It hung as well when a terminal's Ctrl-C reached a worker beside the main process's SIGTERM.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _free_address(host: str, port: int) -> str:
@@ -99,8 +89,8 @@ def _free_address(host: str, port: int) -> str:
 
 def _reachable(host: str) -> str:
     """Return a name under which this machine reaches a server that listens on ``host``."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
-        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104
+    if host in ("0.0.0.0", "::"):  # noqa: S104 # nosec B104  # compared, not bound
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104 # nosec B104
     return f"[{host}]" if ":" in host else host
 
 

@@ -15,7 +15,7 @@ from flask_cors import CORS
 from peewee import SqliteDatabase, fn
 
 from leads_service import transfer
-from leads_service.app import create_app
+from leads_service.app import CORS_OPTIONS, create_app
 from leads_service.config import DEFAULTS
 from leads_service.db import StoreError
 from leads_service.files import Row
@@ -28,7 +28,6 @@ from leads_service.stub.samples import fill, has_tokens, samples
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
 END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
 SECOND = timedelta(seconds=1)
-SHOWN = ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 StartResponse = Callable[..., Any]
 
@@ -122,7 +121,7 @@ class Stub:
         app.before_request(self.faults.fail)
         app.after_request(self._settle)
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
-        CORS(app, methods=["GET", "PATCH", "POST"], expose_headers=SHOWN)
+        CORS(app, **CORS_OPTIONS)
         return app
 
     def _reset(self) -> None:

@@ -1,0 +1,63 @@
+"""What is the same in all workers of the server: their beginning, their end, what they say."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+from peewee import PeeweeException, SqliteDatabase
+
+from leads_service.db import touch
+
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
+CHATTER = "Configuration allows spawning"  # that many threads, which is meant
+
+
+class Sense(logging.Filter):
+    """Lets through what somebody can do something about."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether it is worth a line."""
+        return not record.getMessage().startswith(CHATTER)
+
+
+LOGGING: dict[str, Any] = {
+    "filters": {"sense": {"()": Sense}},
+    "handlers": {"lines": {"class": "leads_service.logs.Lines", "filters": ["sense"]}},
+    "loggers": {"_granian": {"handlers": ["lines"], "propagate": False}},
+}
+
+
+def prepare(database: SqliteDatabase) -> None:
+    """See to it that each worker that is forked from now on begins and ends as it should."""
+    parent = os.getpid()
+
+    def begin() -> None:
+        _stop_when_told()
+        _end_with(parent)
+        with suppress(PeeweeException):  # it is tried again at each request
+            touch(database)  # held open, so that nobody takes the file away while there are workers
+
+    os.register_at_fork(after_in_child=begin)
+
+
+def _stop_when_told() -> None:
+    """Let a worker that does not serve yet end when it is told to, by the main process alone.
+
+    Granian's workers inherit the handlers of the process that forks them, which do nothing in
+    them, until they have their own: a stop that came in between was lost, and the server hung.
+    It hung as well when a terminal's Ctrl-C reached a worker beside the main process's SIGTERM.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end_with(parent: int) -> None:
+    """Let a worker end when the main process is killed, instead of serving on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed a moment ago
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,75 @@
+"""Figures for Prometheus, of all workers together; an extra, off unless it has a token."""
+
+import atexit
+import os
+from hmac import compare_digest
+from importlib import import_module
+from shutil import rmtree
+from tempfile import mkdtemp
+from time import perf_counter
+from typing import Any
+
+from flask import Flask, Response, g, request
+from webargs.flaskparser import abort
+
+from leads_service.config import ConfigError
+from leads_service.responses import WholeResponse
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
+METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}  # the rest is made up
+
+
+def install(app: Flask, token: str) -> None:
+    """Count and time the application's requests, and show the figures at /metrics to the token.
+
+    Raises ConfigError without the package that the extra brings.
+    """
+    _share_figures()
+    try:
+        prometheus: Any = import_module("prometheus_client")
+        multiprocess: Any = import_module("prometheus_client.multiprocess")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "LEADS_METRICS_TOKEN needs prometheus_client: install leads-service[metrics]"
+        ) from error
+    own = {"registry": prometheus.CollectorRegistry(), "namespace": "leads"}
+    count = prometheus.Counter(
+        "requests", "Requests answered.", ("method", "route", "status"), **own
+    )
+    times = prometheus.Histogram(
+        "request_seconds", "How long they took.", ("method", "route"), buckets=BUCKETS, **own
+    )
+
+    def observe(response: Response) -> Response:
+        method = request.method if request.method in METHODS else "other"
+        route = request.url_rule.rule if request.url_rule else "none"
+        count.labels(method, route, response.status_code).inc()
+        times.labels(method, route).observe(perf_counter() - g.leads_call.began)
+        return response
+
+    def show() -> Response:
+        given = request.authorization
+        if given is None or not compare_digest((given.token or "").encode(), token.encode()):
+            abort(401, message="Send LEADS_METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
+        registry = prometheus.CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        figures = prometheus.generate_latest(registry)
+        return WholeResponse(figures, content_type=prometheus.CONTENT_TYPE_LATEST)
+
+    app.after_request(observe)
+    app.add_url_rule("/metrics", "leads_service_metrics", show)
+
+
+def _share_figures() -> None:
+    """Give the workers that are forked from this process a folder; the package reads its name."""
+    if FOLDER in os.environ:
+        return
+    folder, owner = mkdtemp(prefix="leads-metrics-"), os.getpid()
+    os.environ[FOLDER] = folder
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)

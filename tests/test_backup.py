@@ -1,0 +1,154 @@
+"""Copies of the store: whole while others write, checked, and put back."""
+
+import sqlite3
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from conftest import BIN, Caller, running, serve
+from flask import Flask
+
+from leads_service import create_app
+from leads_service.service import Service
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(app: Flask, alice: Caller, service: Service) -> Run:
+    """Run a command while nobody else has the store open; return what it printed."""
+
+    def run(*words: object, code: int = 0) -> str:
+        service.database.close()
+        arguments = ["leads", *map(str, words)]
+        result = app.test_cli_runner().invoke(args=arguments, catch_exceptions=False)
+        assert result.exit_code == code, result.output
+        return str(result.output)
+
+    return run
+
+
+@pytest.fixture
+def store(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def leads(file: Path) -> list[int]:
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [number for (number,) in database.execute("SELECT company_id FROM leads_lead")]
+
+
+def create(caller: Caller, *numbers: int) -> None:
+    for number in numbers:
+        assert caller.client.post("/v1/leads", json={"company_id": number}).status_code == 201
+
+
+def test_there_and_back(run: Run, alice: Caller, store: Path, tmp_path: Path) -> None:
+    create(alice, 1, 2)
+    copy = tmp_path / "copy.db"
+    assert run("backup", copy) == f"{copy} ({copy.stat().st_size:,} bytes)\n"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    create(alice, 3)
+    assert "has data; with --replace it is kept aside" in run("restore", copy, code=1)
+    assert leads(store) == [1, 2, 3]
+    restored, moved = run("restore", copy, "--replace").splitlines()
+    assert restored == f"restored {store}"
+    assert leads(Path(moved.removeprefix("the store that was there is now "))) == [1, 2, 3]
+    assert leads(store) == [1, 2]
+    assert [lead["company_id"] for lead in alice.client.get("/v1/leads").json["data"]] == [2, 1]
+    assert not list(tmp_path.glob(".leads-*")), "nothing is left lying about"
+
+
+def test_a_backup_while_others_write(alice: Caller, app: Flask, tmp_path: Path) -> None:
+    stop, copy = Event(), tmp_path / "copy.db"
+
+    def write() -> int:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            create(alice, number)
+        app.extensions["leads_service"].database.close()
+        return number
+
+    with ThreadPoolExecutor() as pool:
+        writer = pool.submit(write)
+        for _ in range(5):
+            result = app.test_cli_runner().invoke(args=["leads", "backup", str(copy), "--replace"])
+            assert result.exit_code == 0, result.output
+        stop.set()
+        written = writer.result()
+    found = leads(copy)
+    assert found == list(range(1, len(found) + 1)), "all up to a moment, and none after it"
+    assert len(found) <= written
+
+
+@pytest.mark.parametrize("name", ["copy.db", "leads.db"])
+def test_a_backup_replaces_nothing_unasked(run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "copy.db").write_text("precious")
+    assert "name another file" in run("backup", tmp_path / name, code=1)
+    assert (tmp_path / "copy.db").read_text() == "precious"
+
+
+def test_a_backup_of_nothing(tmp_path: Path) -> None:
+    app = create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path}/no.db"}, migrate=False)
+    result = app.test_cli_runner().invoke(args=["leads", "backup", str(tmp_path / "copy.db")])
+    assert (result.exit_code, "nothing to back up" in result.output) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_of_an_older_version(run: Run, alice: Caller, store: Path, tmp_path: Path) -> None:
+    create(alice, 1)
+    copy = tmp_path / "copy.db"
+    run("backup", copy)
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute("DROP TABLE leads_idempotency")
+        database.execute("DELETE FROM leads_migration WHERE name = '0002_idempotency'")
+    store.unlink()
+    assert run("restore", copy) == f"restored {store}\n"
+    assert leads(store) == [1]
+    assert run("db", "status").endswith("schema: up to date\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "there is no file"), (b"no database" * 100, "can't be copied"), (b"", "is no backup")],
+)
+def test_what_is_no_backup(
+    run: Run, alice: Caller, store: Path, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    create(alice, 1)
+    if content is not None:
+        (tmp_path / "copy.db").write_bytes(content)
+    assert message in run("restore", tmp_path / "copy.db", "--replace", code=1)
+    assert leads(store) == [1]
+
+
+def test_damage_is_found(run: Run, alice: Caller, store: Path, tmp_path: Path) -> None:
+    create(alice, *range(1, 200))
+    assert run("db", "check") == "ok\n"
+    with store.open("r+b") as file:
+        file.seek(20_000)
+        file.write(b"\x99" * 20_000)
+    assert "restore a backup: leads-service restore FILE" in run("db", "check", code=1)
+    assert "is damaged" in run("backup", tmp_path / "copy.db", code=1)
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_running_server_keeps_its_store(url: str, tmp_path: Path) -> None:
+    """Even one that nobody has asked for anything yet."""
+    environment = {"LEADS_DATABASE": url}
+    with serve(url, "--workers", "1"):
+        copy = str(tmp_path / "copy.db")
+        for words, message in (
+            (["backup", copy], f"{copy} "),
+            (["restore", copy, "--replace"], "is in use; stop the server first"),
+        ):
+            command = [str(BIN / "leads-service"), *words]
+            with running(command, environment, stderr=-2) as process:
+                assert message in process.stdout.read()
