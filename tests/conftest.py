@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import pytest
 from flask import Flask
@@ -130,7 +130,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], environment: dict[str, str], stderr: int | None = None
+    command: list[str], environment: dict[str, str], stderr: int | IO[str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command until the block ends, or it does."""
     process = subprocess.Popen(
@@ -150,12 +150,14 @@ def running(
 
 
 @contextmanager
-def serve(url: str, *options: str, **environment: str) -> Iterator[Server]:
+def serve(
+    url: str, *options: str, log: IO[str] | None = None, **environment: str
+) -> Iterator[Server]:
     """Run ``leads-service serve`` with a first user until the block ends."""
     port = free_port()
     command = [BIN / "leads-service", "serve", "--port", port, "--first-user", "admin", *options]
     environment = {"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "warning"} | environment
-    with running([str(word) for word in command], environment) as process:
+    with running([str(word) for word in command], environment, log) as process:
         base = f"http://127.0.0.1:{port}"
         token = wait_for_token(process)
         wait_until_ready(port)
@@ -184,6 +186,8 @@ def wait_until_ready(port: int) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with two workers for all tests that need a real one."""
     with serve(
-        f"sqlite:///{tmp_path_factory.mktemp('server') / 'leads.db'}", "--workers", "2"
+        f"sqlite:///{tmp_path_factory.mktemp('server') / 'leads.db'}",
+        *("--workers", "2"),
+        LEADS_AUTH_FAILURES="0",  # tests guess a lot
     ) as it:
         yield it

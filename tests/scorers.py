@@ -19,3 +19,9 @@ def too_much(**lead: object) -> int:
 
 def a_bool(**lead: object) -> bool:
     return True
+
+
+def raises_at_secrets(*, notes: str, **lead: object) -> int:
+    if "fail" in notes:
+        raise RuntimeError("this lead can't be scored")
+    return 50

@@ -136,7 +136,7 @@ def test_damage_is_found(run: Run, alice: Caller, store: Path, tmp_path: Path) -
         file.seek(20_000)
         file.write(b"\x99" * 20_000)
     assert "restore a backup: leads-service restore FILE" in run("db", "check", code=1)
-    assert "is damaged" in run("backup", tmp_path / "copy.db", code=1)
+    assert "malformed" in run("backup", tmp_path / "copy.db", code=1)
     assert not (tmp_path / "copy.db").exists()
 
 

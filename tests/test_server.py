@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import urllib.request
@@ -114,3 +115,21 @@ def test_ctrl_c_reaches_everybody_at_once(url: str) -> None:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def workers_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+def test_workers_end_with_a_server_that_is_killed(url: str) -> None:
+    with serve(url, "--workers", "2") as server:
+        workers = workers_of(server.process.pid)
+        assert len(workers) == 2
+        watches = [os.pidfd_open(worker) for worker in workers]
+        os.kill(server.process.pid, signal.SIGKILL)
+        for watch in watches:
+            poll = select.poll()
+            poll.register(watch)
+            assert poll.poll(20_000), "the worker has ended"
+            os.close(watch)
