@@ -3,6 +3,7 @@
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
 from conftest import serve
@@ -14,10 +15,12 @@ from leads_service.config import ConfigError
 SECRET = "a-secret-for-prometheus"  # noqa: S105
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep figures in a folder of the test's own: what stands in the environment stays there."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("figures")))
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep this process's figures in one folder: prometheus_client does not let go of the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("figures")))
+        yield
 
 
 def get(url: str, token: str) -> tuple[int, str]:
