@@ -1,12 +1,11 @@
 """Figures for Prometheus: of all workers, for those who have the token, and off without one."""
 
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
-from conftest import serve
+from conftest import Server, serve
 from flask.testing import FlaskClient
 
 from leads_service import create_app
@@ -16,54 +15,48 @@ SECRET = "a-secret-for-prometheus"  # noqa: S105
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep this process's figures in one folder: prometheus_client does not let go of the first."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("figures")))
-        yield
+def metered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('metered') / 'leads.db'}"
+    with serve(url, "--workers", "2", LEADS_METRICS_TOKEN=SECRET) as server:
+        yield server
 
 
-def get(url: str, token: str) -> tuple[int, str]:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+def ask(server: Server, path: str, token: str, method: str = "GET") -> tuple[int, str]:
+    """Send a request on a connection of its own, so that both workers get some."""
+    connection = HTTPConnection(server.url.removeprefix("http://"))
+    headers = {"Authorization": f"Bearer {token}".encode()}
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
 
 
 def test_off_by_default(client: FlaskClient) -> None:
     assert client.get("/metrics").status_code == 404
 
 
-def test_all_workers_together(url: str) -> None:
-    with serve(url, "--workers", "2", LEADS_METRICS_TOKEN=SECRET) as server:
-        for _ in range(50):  # each on a connection of its own: both workers get some
-            assert get(f"{server.url}/v1/leads", server.token)[0] == 200
-        assert get(f"{server.url}/v1/leads", "guess")[0] == 401
-        status, text = get(f"{server.url}/metrics", SECRET)
+def test_all_workers_together(metered: Server) -> None:
+    for _ in range(50):
+        assert ask(metered, "/v1/leads", metered.token)[0] == 200
+    assert ask(metered, "/v1/leads", "guess")[0] == 401
+    status, text = ask(metered, "/metrics", SECRET)
     assert status == 200
     counts = dict(re.findall(r"^leads_requests_total\{(.*?)\} ([\d.]+)$", text, re.MULTILINE))
     assert counts['method="GET",route="/v1/leads",status="200"'] == "50.0"
     assert counts['method="GET",route="/v1/leads",status="401"'] == "1.0"
     assert 'leads_request_seconds_count{method="GET",route="/v1/leads"} 51.0' in text
-    assert server.token[:12] not in text
+    assert metered.token[:12] not in text
 
 
 @pytest.mark.parametrize("token", ["", "wrong", SECRET[:-1], f"{SECRET}x", "\u00e9"])
-def test_for_those_who_have_the_token(url: str, figures: None, token: str) -> None:
-    client = create_app({"LEADS_DATABASE": url, "LEADS_METRICS_TOKEN": SECRET}).test_client()
-    headers = {"Authorization": f"Bearer {token}".encode().decode("latin-1")}
-    assert client.get("/metrics", headers=headers).status_code == 401
-    assert client.get("/metrics").status_code == 401
-    headers = {"Authorization": f"Bearer {SECRET}"}
-    assert client.get("/metrics", headers=headers).status_code == 200
+def test_for_those_who_have_the_token(metered: Server, token: str) -> None:
+    assert ask(metered, "/metrics", token)[0] == 401
 
 
-def test_made_up_methods_and_paths_make_no_figures(url: str, figures: None) -> None:
-    client = create_app({"LEADS_DATABASE": url, "LEADS_METRICS_TOKEN": SECRET}).test_client()
-    client.open("/made/up", method="MADEUP")
-    text = client.get("/metrics", headers={"Authorization": f"Bearer {SECRET}"}).text
+def test_what_callers_make_up_makes_no_figures(metered: Server) -> None:
+    assert ask(metered, "/made/up", SECRET, "MADEUP")[0] == 404
+    _, text = ask(metered, "/metrics", SECRET)
     assert "made" not in text.lower()
     assert 'leads_requests_total{method="other",route="none",status="404"} 1.0' in text
 
