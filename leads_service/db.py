@@ -72,4 +72,6 @@ def opened(database: SqliteDatabase) -> Iterator[None]:
 
 def touch(database: Database) -> None:
     """Read something from the store; raises PeeweeException if it can't be reached."""
+    if isinstance(database, Sqlite):
+        database.check_file()
     database.execute_sql("SELECT name FROM leads_migration LIMIT 1").fetchone()

@@ -1,9 +1,6 @@
 """Reading requests strictly: what webargs would let pass or guess is an error here."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import get_ident
-from time import monotonic
+from threading import Semaphore
 from typing import Any
 
 from flask import Request, request
@@ -15,8 +12,7 @@ from leads_service import strict_json
 from leads_service.config import THREADS
 
 MAX_BODY = 256 * 1024  # bytes; the longest notes take 120,000, every character escaped
-SLOW = 1.0  # seconds from which on a body is slow
-MAX_SLOW = THREADS - 2  # threads that may wait for slow ones
+PATIENCE = 0.1  # seconds; a body that is there is read in a thousandth of that
 RETRY_AFTER = {"Retry-After": "1"}
 MAX_READ = 1000  # query strings that are remembered, each of up to
 MAX_READ_LENGTH = 200  # bytes
@@ -61,26 +57,8 @@ class StrictParser(FlaskParser):
         return req.args.to_dict()
 
 
-class SlowBodies:
-    """The threads that wait for a client's body, each with the time since when."""
-
-    def __init__(self) -> None:
-        self._since: dict[int, float] = {}
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Let this thread wait in the block, or abort with 503: some have to go on."""
-        now = monotonic()
-        if sum(now - since > SLOW for since in list(self._since.values())) >= MAX_SLOW:
-            abort(503, message="Too many bodies are on their way; try again.", headers=RETRY_AFTER)
-        self._since[get_ident()] = now
-        try:
-            yield
-        finally:
-            del self._since[get_ident()]
-
-
-_slow_bodies = SlowBodies()
+# The threads that may wait for a client's body at a time: some have to go on.
+_waiting = Semaphore(THREADS - 2)
 
 
 def _body(req: Request) -> bytes:
@@ -89,12 +67,14 @@ def _body(req: Request) -> bytes:
     hosts = req.max_content_length
     limit = MAX_BODY if hosts is None else min(hosts, MAX_BODY)
     req.max_content_length = limit + 1
+    if not _waiting.acquire(timeout=PATIENCE):
+        abort(503, message="Too many bodies are on their way; try again.", headers=RETRY_AFTER)
     try:
-        with _slow_bodies.one_more():
-            body = req.get_data()
+        body = req.get_data()
     except RequestEntityTooLarge:
         body = bytes(limit + 1)
     finally:
+        _waiting.release()
         req.max_content_length = hosts
     if len(body) > limit:
         size = f"{limit} bytes" if limit % 1024 else f"{limit // 1024} KiB"

@@ -1,18 +1,17 @@
 """What only SQLite speaks: its transactions. Its pragmas stand here and in ``pragmas``."""
 
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from threading import Lock, local
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from peewee import Database, OperationalError, SqliteDatabase
 
-from leads_service.connection import Open
+from leads_service.connection import Open, until_free
 
 IMPATIENCE = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
-LOCK_PAUSE = 0.0002  # seconds between two tries for a lock, about what a small write holds it
+GLANCE = 0.1  # seconds between two looks at how long it has been
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
     # Of a database that exists it changes nothing.
@@ -35,28 +34,57 @@ class Sqlite(SqliteDatabase):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._turn = Lock()  # held by the thread of this process that writes, or is about to
+        self._locked_since: float | None = None  # by another process, while a thread of ours waits
         self._mine = local()  # this thread's: what is open, and whether it has the turn
 
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction; raises OperationalError if others hold the lock for too long.
 
-        One thread of the process waits for other processes, for the whole timeout. The threads
-        that wait for that one give up after a second: a healthy one is done by then, and were all
-        of them to wait, nobody would be left to read.
+        One thread of the process waits for other processes, for the whole timeout, and the others
+        for that one. When it has waited for a second, they give up: were all of them to wait,
+        nobody would be left to read.
         """
-        if not self._turn.acquire(timeout=min(self.timeout, IMPATIENCE)):
-            raise OperationalError("database is locked")
-        self._mine.turn = True
+        self._take_turn()
         try:
-            connection = self.connection()  # this thread's; self.timeout is everybody's
-            connection.execute("PRAGMA busy_timeout = 0")
+            self.check_file()
             try:
-                until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+                self._begin(lock_type)
+            except OperationalError as error:
+                if "readonly" not in str(error):
+                    raise
+                self.close()  # a file that could not be written when it was opened: perhaps it can
+                self._begin(lock_type)
         except BaseException:
             self._let_others()
             raise
+
+    def _begin(self, lock_type: str | None) -> None:
+        connection = self.connection()  # this thread's; self.timeout is everybody's
+        connection.execute("PRAGMA busy_timeout = 0")
+        self._locked_since = self._locked_since or monotonic()
+        try:
+            until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+        self._locked_since = None
+
+    def _take_turn(self) -> None:
+        deadline = monotonic() + self.timeout
+        while not self._turn.acquire(timeout=min(GLANCE, self.timeout)):
+            now = monotonic()
+            if now >= deadline or (self._locked_since and now - self._locked_since > IMPATIENCE):
+                raise OperationalError("database is locked")
+        self._mine.turn = True
+
+    def check_file(self) -> None:
+        """Raise OperationalError if this thread's connection is to a file that is not there now.
+
+        It was deleted, or another one was put in its place; what is written to it would be lost.
+        """
+        if self.is_closed() or self._mine.open.is_current():
+            return
+        self.close()
+        raise OperationalError(f"{self.database} was taken away or replaced")
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk.
@@ -86,7 +114,7 @@ class Sqlite(SqliteDatabase):
             os.close(os.open(self.database, os.O_CREAT | os.O_EXCL, 0o600))
         new = super().connect(reuse_if_open)
         if new:
-            self._mine.open = Open(self.connection(), f"{self.database}-wal")
+            self._mine.open = Open(self.connection(), self.database)
         return new
 
     def close(self) -> bool:
@@ -97,20 +125,6 @@ class Sqlite(SqliteDatabase):
     def _let_others(self) -> None:
         if vars(self._mine).pop("turn", False):
             self._turn.release()
-
-
-def until_free(action: Callable[[], object], patience: float) -> None:
-    """Try ``action`` until it meets no lock, for ``patience`` seconds."""
-    deadline = monotonic() + patience
-    while True:
-        try:
-            action()
-        except OperationalError as error:
-            if "locked" not in str(error) or monotonic() >= deadline:
-                raise
-            sleep(LOCK_PAUSE)
-        else:
-            return
 
 
 def writing(database: Database) -> AbstractContextManager[Any]:

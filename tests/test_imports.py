@@ -37,7 +37,7 @@ ROOMS = {
     "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
     "metrics": {"config", "responses"},
-    "migrations": {"db", "sqlite"},
+    "migrations": {"connection", "db", "sqlite"},
     "models": set(),
     "openapi": {"parameters", "version"},
     "pages": {"db", "openapi", "parameters", "responses", "service"},

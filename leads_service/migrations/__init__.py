@@ -8,8 +8,9 @@ from sqlite3 import Error as SqliteError
 from peewee import PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
+from leads_service.connection import until_free
 from leads_service.db import StoreError, opened
-from leads_service.sqlite import Sqlite, until_free, writing
+from leads_service.sqlite import Sqlite, writing
 
 SCRIPTS = Path(__file__).parent
 PATIENCE = 600  # seconds that a start waits for another process's migrations to end
