@@ -86,6 +86,7 @@ def create_app(
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
     hops = app.config["LEADS_PROXY_HOPS"]
+    throttle = Throttle(app.config["LEADS_AUTH_FAILURES"], knows_addresses=hops > 0)
     mount(
         app,
         database,
@@ -93,14 +94,14 @@ def create_app(
         api=api,
         url_prefix=URL_PREFIX,
         clock=clock,
-        throttle=Throttle(app.config["LEADS_AUTH_FAILURES"], knows_addresses=hops > 0),
+        throttle=throttle,
     )
     api.register_blueprint(pages)
     app.cli.add_command(commands)
     if origins := config.origins(app.config["LEADS_CORS_ORIGINS"]):
         CORS(app, origins=origins, **CORS_OPTIONS)
     if token := app.config["LEADS_METRICS_TOKEN"]:
-        metrics.install(app, token)
+        metrics.install(app, token, throttle)
     if hops:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class Setting(NamedTuple):
     default: Any
     accepts: Callable[[Any], bool]
     expected: str
+    is_secret: bool = False
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -66,6 +68,7 @@ SETTINGS = {
         None,
         lambda value: value is None or (_text(value) and len(value) >= 16),  # noqa: PLR2004
         "a secret of 16 characters or more",
+        is_secret=True,
     ),
     "LEADS_PROXY_HOPS": Setting(0, _whole(0, 10), "a whole number from 0 to 10"),
     "LEADS_SCORER": Setting(
@@ -84,19 +87,25 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """
     environment = Config(root_path="")
     try:
-        environment.from_prefixed_env("LEADS")
+        environment.from_prefixed_env("LEADS", loads=str)
     except TypeError as error:  # LEADS_X=1 with LEADS_X__Y=2: the second wants the first a dict
         raise ConfigError(
             "a LEADS_ variable with two underscores in its name contradicts another one; unset it"
         ) from error
-    given = {f"LEADS_{name}": value for name, value in environment.items()} | (overrides or {})
+    given = {f"LEADS_{name}": value for name, value in environment.items()}
+    for name in given.keys() & SETTINGS.keys():
+        if isinstance(SETTINGS[name].default, int):
+            with suppress(ValueError):  # it is refused below
+                given[name] = int(given[name])
+    given |= overrides or {}
     for name in given.keys() - SETTINGS.keys():
         if similar := get_close_matches(name, SETTINGS, n=1, cutoff=0.85):
             raise ConfigError(f"{name} is not a setting; did you mean {similar[0]}?")
     values = {name: given.get(name, setting.default) for name, setting in SETTINGS.items()}
     for name, value in values.items():
         if not SETTINGS[name].accepts(value):
-            raise ConfigError(f"{name} must be {SETTINGS[name].expected}, not {value!r}")
+            found = "what it is" if SETTINGS[name].is_secret else repr(value)
+            raise ConfigError(f"{name} must be {SETTINGS[name].expected}, not {found}")
     return values
 
 

@@ -41,7 +41,7 @@ def _file(url: str) -> Path:
         beyond_the_path = parts.netloc or parts.query or parts.fragment
         named = path not in ("", ":memory:") and "\0" not in path
         if parts.scheme == "sqlite" and named and not beyond_the_path:
-            return Path(path).absolute()
+            return Path(path).resolve()  # SQLite keeps its log beside the file, not beside a link
     raise ConfigError(
         "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
         f"with %23, %25 and %3F for #, % and ?, not {url!r}"

@@ -14,13 +14,14 @@ from webargs.flaskparser import abort
 
 from leads_service.config import ConfigError
 from leads_service.responses import WholeResponse
+from leads_service.throttle import Throttle
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}  # the rest is made up
 
 
-def install(app: Flask, token: str) -> None:
+def install(app: Flask, token: str, throttle: Throttle) -> None:
     """Count and time the application's requests, and show the figures at /metrics to the token.
 
     Raises ConfigError without the package that the extra brings.
@@ -51,6 +52,8 @@ def install(app: Flask, token: str) -> None:
     def show() -> Response:
         given = request.authorization
         if given is None or not compare_digest((given.token or "").encode(), token.encode()):
+            if seconds := throttle.fail():
+                abort(429, headers={"Retry-After": str(seconds)})
             abort(401, message="Send LEADS_METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
         registry = prometheus.CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)

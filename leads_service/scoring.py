@@ -30,7 +30,9 @@ def load(path: str) -> Scorer:
     try:
         scorer = getattr(import_module(module), name)
     except Exception as error:  # whatever a module does when it is imported
-        raise ConfigError(f"LEADS_SCORER: cannot load {path!r} ({error!r})") from error
+        raise ConfigError(
+            f"LEADS_SCORER: cannot load {path!r} ({error!r}); name it as package.module:function"
+        ) from error
     if not callable(scorer):
         raise ConfigError(f"LEADS_SCORER: {path!r} is not a function")
     return scorer  # type: ignore[no-any-return]  # callable() is all that can be known

@@ -96,8 +96,12 @@ class Sqlite(SqliteDatabase):
         """
         super().commit()
         self._let_others()
-        with suppress(FileNotFoundError):  # no log: SQLite itself has flushed the file then
+        try:
             flush(self._mine.open.log())
+        except FileNotFoundError:
+            if self.pragma("journal_mode") == "wal":
+                raise
+            # Otherwise there is no log, and SQLite has flushed the file itself.
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so itself: it does when the disk is full or fails."""

@@ -1,6 +1,7 @@
 """A brake on guessing: invalid tokens are counted by the address that they come from."""
 
 from functools import cached_property
+from ipaddress import ip_address
 from time import time
 
 from flask import request
@@ -22,15 +23,23 @@ class Throttle:
 
         Behind a proxy that is not trusted, everybody has the proxy's address: nothing is counted.
         """
-        behind_a_proxy = "HTTP_X_FORWARDED_FOR" in request.environ and not self._knows_addresses
-        if self._limit is None or behind_a_proxy:
-            return 0
         address = request.remote_addr or ""
+        if self._limit is None or self._is_proxy(address):
+            return 0
         if self._limiter.hit(self._limit, address):
             return 0
         return max(
             1, round(self._limiter.get_window_stats(self._limit, address).reset_time - time())
         )
+
+    def _is_proxy(self, address: str) -> bool:
+        """Say whether the address may be a proxy's; one on the internet is taken for a client's."""
+        if self._knows_addresses or "HTTP_X_FORWARDED_FOR" not in request.environ:
+            return False
+        try:
+            return not ip_address(address).is_global
+        except ValueError:
+            return True
 
     @cached_property
     def _limiter(self) -> FixedWindowRateLimiter:

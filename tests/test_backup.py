@@ -1,5 +1,7 @@
 """Copies of the store: whole while others write, checked, and put back."""
 
+import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -88,7 +90,7 @@ def test_a_backup_while_others_write(alice: Caller, app: Flask, tmp_path: Path) 
     assert len(found) <= written
 
 
-@pytest.mark.parametrize("name", ["copy.db", "leads.db"])
+@pytest.mark.parametrize("name", ["copy.db", "leads.db", "leads.db-wal"])
 def test_a_backup_replaces_nothing_unasked(run: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "copy.db").write_text("precious")
     assert "name another file" in run("backup", tmp_path / name, code=1)
@@ -152,3 +154,53 @@ def test_a_running_server_keeps_its_store(url: str, tmp_path: Path) -> None:
             command = [str(BIN / "leads-service"), *words]
             with running(command, environment, stderr=-2) as process:
                 assert message in process.stdout.read()
+
+
+@pytest.mark.parametrize("place", ["", "no/where.db"])
+def test_places_for_no_backup(run: Run, tmp_path: Path, place: str) -> None:
+    result = run("backup", tmp_path / place, "--replace", code=1 if place else 2)
+    assert "does not exist; create it" in result or "is a directory" in result
+
+
+def test_a_device_is_no_file(run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "replace a file with --replace" in run("backup", pipe, "--replace", code=1)
+    assert pipe.is_fifo()
+
+
+def test_a_link_stays_one(run: Run, alice: Caller, tmp_path: Path) -> None:
+    (tmp_path / "today.db").symlink_to("copy.db")
+    run("backup", tmp_path / "today.db")
+    assert leads(tmp_path / "copy.db") == []
+    assert (tmp_path / "today.db").is_symlink()
+
+
+def test_what_a_killed_server_left(run: Run, alice: Caller, store: Path, tmp_path: Path) -> None:
+    """A log without its file is no part of the backup that comes in its place."""
+    create(alice, 1)
+    run("backup", tmp_path / "copy.db")
+    create(alice, 2)
+    for end in ("-wal", "-shm"):
+        shutil.copy(f"{store}{end}", tmp_path / f"left{end}")
+    run("db", "status")
+    store.unlink()
+    for end in ("-wal", "-shm"):
+        shutil.move(tmp_path / f"left{end}", f"{store}{end}")
+    assert ".replaced-" in run("restore", tmp_path / "copy.db")
+    assert leads(store) == [1]
+    assert len(list(tmp_path.glob("leads.db.replaced-*-wal"))) == 1
+
+
+def test_a_backup_beside_a_log_of_another(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "copy.db-wal").touch()
+    assert "belongs to a database" in run("backup", tmp_path / "copy.db", code=1)
+
+
+def test_a_store_that_was_replaced_twice(run: Run, alice: Caller, tmp_path: Path) -> None:
+    run("backup", tmp_path / "copy.db")
+    create(alice, 1)
+    for _ in range(3):
+        run("restore", tmp_path / "copy.db", "--replace")
+    kept = sorted(tmp_path.glob("leads.db.replaced-*"))
+    assert [leads(file) for file in kept] == [[1], [], []]

@@ -448,7 +448,7 @@ def test_an_instance_folder_that_cannot_be(tmp_path: Path) -> None:
         ("postgres://[127.0.0.1/leads", "sqlite:////absolute/path"),
         ("{tmp_path}/leads.db", "sqlite:////absolute/path"),
         ("leads.db", "sqlite:////absolute/path"),
-        ("42", "sqlite:////var/lib/leads/leads.db"),
+        ("42", "LEADS_DATABASE must be sqlite:///"),
         ("", "sqlite:////var/lib/leads/leads.db"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from conftest import Caller
 from flask import Flask
 
-from leads_service import sqlite
+from leads_service import create_app, sqlite
 from leads_service.service import Service
 
 
@@ -58,3 +58,14 @@ def test_a_flush_that_fails_is_no_success(alice: Caller, monkeypatch: pytest.Mon
     answer = alice.client.post("/v1/leads", json={"company_id": 1})
     assert answer.status_code == 500
     assert "disk" not in answer.text
+
+
+def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:
+    """SQLite keeps the log beside the file, not beside the link."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "disk" / "real.db")
+    app = create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path}/link.db"})
+    flushed.clear()
+    app.extensions["leads_service"].accounts.add_user("alice")
+    assert [name for name, _ in flushed] == ["real.db-wal"]
+    assert (tmp_path / "disk" / "real.db").stat().st_mode & 0o777 == 0o600

@@ -20,13 +20,25 @@ ROOMS = {
     | {"openapi", "pages", "responses", "scoring", "throttle"},
     "accounts": {"models", "pragmas", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
-    "backup": {"db", "migrations", "sqlite"},
+    "backup": {"copies", "db", "migrations", "sqlite"},
     "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service"},
     "bulk": {"models", "scoring", "sqlite"},
-    "cli": {"accounts", "backup", "bulk", "cli", "config", "db", "migrations", "schemas", "scoring"}
+    "cli": {
+        "accounts",
+        "backup",
+        "bulk",
+        "copies",
+        "cli",
+        "config",
+        "db",
+        "migrations",
+        "schemas",
+        "scoring",
+    }
     | {"files", "service", "transfer"},
     "config": set(),
     "connection": set(),
+    "copies": {"db"},
     "contract": {"app", "config"},
     "db": {"config", "sqlite"},
     "embed": {"accounts", "api", "auth", "blueprint", "cli", "config", "db", "leads", "migrations"}
@@ -36,7 +48,7 @@ ROOMS = {
     "idempotency": {"models", "statements"},
     "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
-    "metrics": {"config", "responses"},
+    "metrics": {"config", "responses", "throttle"},
     "migrations": {"connection", "db", "sqlite"},
     "models": set(),
     "openapi": {"parameters", "version"},
@@ -60,7 +72,7 @@ ROOMS = {
     "version": set(),
 }
 WITHOUT_FLASK = {"accounts", "backup", "bulk", "connection", "db", "fields", "files", "leads"}
-WITHOUT_FLASK |= {"idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
+WITHOUT_FLASK |= {"copies", "idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
 WITHOUT_FLASK |= {"scoring", "sqlite", "statements", "strict_json", "transfer"}
 MAX_LINES = 150
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -159,3 +159,18 @@ def noise(server: Server) -> None:
         ["-H", "X-Request-ID: hush hush", leads],
     ):
         subprocess.run(["curl", "-s", "-o", "/dev/null", *words], check=True)
+
+
+def test_a_client_on_the_internet_is_no_proxy(url: str) -> None:
+    app = create_app({"LEADS_DATABASE": url, "LEADS_AUTH_FAILURES": 1})
+    forwarded = {"X-Forwarded-For": "198.51.100.7"}
+    assert [guess(app, forwarded, "8.8.8.8") for _ in range(2)] == [401, 429]
+
+
+def test_a_secret_is_not_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADS_METRICS_TOKEN", "hush")
+    with pytest.raises(ConfigError) as error:
+        create_app({"LEADS_DATABASE": url})
+    assert "hush" not in str(error.value)
+    monkeypatch.setenv("LEADS_METRICS_TOKEN", "12345678901234567890")
+    create_app({"LEADS_DATABASE": url})

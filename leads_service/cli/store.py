@@ -6,8 +6,8 @@ import click
 from flask.cli import AppGroup
 
 from leads_service import migrations
-from leads_service.backup import problems
 from leads_service.cli.base import opened_service
+from leads_service.copies import problems
 from leads_service.db import StoreError
 from leads_service.service import current_service
 

@@ -60,7 +60,7 @@ class Stub:
             str(file or ":memory:"), thread_safe=False, check_same_thread=False
         )
         self._database.connect()
-        is_new = not self._database.get_tables()
+        is_new = not self._database.get_tables() and not (file and file.stat().st_size)
         if not is_new and not has_tokens(self._database):
             raise StoreError(f"{file} is no stub's file; name another one")
         try:

@@ -1,6 +1,7 @@
 """The command for a laptop: the service, made up and obedient."""
 
 from itertools import chain
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def stub(
     \b
     Example:  leads-service stub --leads 200 --delay 300ms --fail-rate 0.05
     """
+    if isnan(fail_rate):
+        raise click.BadParameter("nan is no share", param_hint="--fail-rate")
     options: dict[str, Any] = {"leads": leads, "seed": seed, "file": file}
     faults = Faults(delay, fail_rate, seed)
     if data is None:
