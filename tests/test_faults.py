@@ -1,0 +1,195 @@
+"""What fails around the service: the disk, the file, the lock, the clients."""
+
+import ctypes
+import os
+import resource
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Caller, Server, serve
+from flask.testing import FlaskClient
+
+from leads_service import sqlite
+from leads_service.service import Service
+
+LEAD = {"company_id": 1, "notes": "x" * 10_000}  # more than fits where there is room left
+CHANGES = {"status": "lost", "notes": "y" * 10_000}
+ID, KEY = {"X-Request-ID": "abc-1"}, {"Idempotency-Key": "a"}
+UNAVAILABLE = "The store can't be reached or is busy; nothing was stored. Try again."
+ALL = ("GET /healthz", "GET /v1/leads", "POST /v1/leads", "PATCH /v1/leads/1")
+REQUEST = (
+    "POST /v1/leads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"company_id": 1, "notes": "'
+)
+
+
+def assert_unavailable(client: FlaskClient, *calls: str) -> None:
+    for method, path in map(str.split, calls):
+        body = CHANGES if method == "PATCH" else LEAD
+        for headers in (ID, ID | KEY):
+            answer = client.open(path, method=method, json=body, headers=headers)
+            assert (answer.status_code, answer.headers["X-Request-ID"]) == (503, "abc-1")
+            assert (answer.headers["Retry-After"], answer.json["message"]) == ("1", UNAVAILABLE)
+
+
+@pytest.fixture
+def lead(alice: Caller, service: Service) -> Iterator[dict[str, Any]]:
+    yield alice.client.post("/v1/leads", json={"company_id": 7}).json
+    assert service.database.pragma("integrity_check") == "ok", "whatever the test has done"
+
+
+def assert_only_readable(client: FlaskClient, lead: dict[str, Any]) -> None:
+    assert_unavailable(client, "POST /v1/leads", "PATCH /v1/leads/1")
+    assert client.get("/v1/leads").json["data"] == [lead]
+    assert client.get("/healthz").status_code == 200
+
+
+def assert_writable(client: FlaskClient, lead: dict[str, Any]) -> None:
+    new = client.post("/v1/leads", json=LEAD, headers=KEY)
+    assert (new.status_code, new.headers.get("Idempotency-Replayed")) == (201, None)
+    changed = client.patch("/v1/leads/1", json=CHANGES).json
+    assert changed == lead | CHANGES | {"score": 0}
+    assert client.get("/v1/leads").json["data"] == [new.json | {"id": 2}, changed]
+
+
+def test_a_full_disk(alice: Caller, lead: dict[str, Any], service: Service) -> None:
+    service.database.pragma("max_page_count", 1)  # SQLite takes that for as many as there are
+    assert_only_readable(alice.client, lead)
+    service.database.pragma("max_page_count", 2**30)
+    assert_writable(alice.client, lead)
+
+
+def test_a_quota_that_is_used_up(alice: Caller, lead: dict[str, Any], tmp_path: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    length = (tmp_path / "leads.db-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, usual[1]))  # the log can't grow
+    try:
+        assert_only_readable(alice.client, lead)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert_writable(alice.client, lead)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write the folder and what is in it, not even root: this thread gives that up."""
+    libc, header, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522), ctypes.c_uint32 * 6
+    usual, reduced = sets(), sets()
+    assert libc.capget(header, usual) == libc.capget(header, reduced) == 0
+    reduced[0] &= ~2  # of the effective ones CAP_DAC_OVERRIDE
+    modes = {path: path.stat().st_mode for path in (folder, *folder.iterdir())}
+    try:
+        for path, mode in modes.items():
+            path.chmod(mode & 0o555)
+        assert libc.capset(header, reduced) == 0
+        assert not any(os.access(path, os.W_OK, effective_ids=True) for path in modes)
+        yield
+    finally:
+        libc.capset(header, usual)
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+@pytest.mark.parametrize("reopened", [True, False])
+def test_a_read_only_file(
+    alice: Caller, lead: dict[str, Any], service: Service, tmp_path: Path, reopened: bool
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "leads.db")) as other:
+        other.execute("SELECT * FROM leads_lead").fetchall()  # keeps the log there, as others do
+        service.database.close()
+        with read_only(tmp_path):
+            assert_only_readable(alice.client, lead)
+        if reopened:
+            service.database.close()
+        assert_writable(alice.client, lead)
+
+
+def delete(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def overwrite(folder: Path) -> None:
+    (folder / "leads.db").write_bytes(b"This is no database. " * 10_000)
+
+
+def replace(folder: Path) -> None:
+    (folder / "leads.db").rename(folder / "before.db")
+    overwrite(folder)
+
+
+@pytest.mark.parametrize("ruin", [delete, overwrite, replace])
+def test_a_ruined_file(alice: Caller, tmp_path: Path, ruin: Callable[[Path], None]) -> None:
+    ruin(tmp_path)
+    with ThreadPoolExecutor(1) as pool:  # a thread that has no connection yet
+        pool.submit(assert_unavailable, alice.client, *ALL).result()
+
+
+@pytest.mark.parametrize("ruin", [delete, replace])
+def test_a_file_that_is_gone(alice: Caller, tmp_path: Path, ruin: Callable[[Path], None]) -> None:
+    ruin(tmp_path)
+    assert_unavailable(alice.client, *ALL)
+
+
+def test_flushes_that_fail(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(_: int) -> int:
+        return alice.client.post("/v1/leads", json=LEAD).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        with monkeypatch.context() as broken:
+            broken.setattr(sqlite, "flush", lambda _: os.fsync(-1))
+            assert list(pool.map(post, range(16))) == [500] * 16
+        assert list(pool.map(post, range(16))) == [201] * 16
+
+
+def ask(server: Server, method: str = "GET", path: str = "/v1/leads") -> tuple[int, str | None]:
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
+    with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=4)) as connection:
+        connection.request(method, path, b'{"company_id": 1}' * (method == "POST"), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Retry-After"]
+
+
+def test_a_lock_that_is_held(url: str, tmp_path: Path) -> None:
+    with (
+        serve(url, "--workers", "2", LEADS_BUSY_TIMEOUT="1") as server,
+        closing(sqlite3.connect(tmp_path / "leads.db", isolation_level=None)) as other,
+        ThreadPoolExecutor(32) as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        writers = [pool.submit(ask, server, "POST") for _ in range(32)]
+        while not all(writer.done() for writer in writers):
+            assert ask(server) == (200, None)
+        assert [writer.result() for writer in writers] == [(503, "1")] * 32
+        other.execute("ROLLBACK")
+        assert set(pool.map(lambda _: ask(server, "POST"), range(64))) == {(201, None)}
+
+
+def stall(server: Server, clients: ExitStack, count: int, text: str) -> None:
+    """Open connections that send ``text``, and then neither go on nor go away."""
+    for _ in range(count):
+        client = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        clients.enter_context(client).sendall(text.format(token=server.token).encode())
+
+
+@pytest.mark.parametrize(("workers", "bodies"), [("1", 5), ("2", 40)])
+def test_slow_clients(url: str, workers: str, bodies: int) -> None:
+    outcomes = [(201, None)] + [(503, "1")] * (bodies > 5)
+    with serve(url, "--workers", workers) as server:
+        with ExitStack() as clients:
+            stall(server, clients, 25, "")
+            stall(server, clients, 25, REQUEST[:30])
+            stall(server, clients, bodies, REQUEST)
+            for _ in range(8):
+                assert ask(server, path="/healthz") == ask(server) == (200, None)
+                assert ask(server, "POST") in outcomes
+        with ThreadPoolExecutor(16) as pool:
+            tries = (set(pool.map(lambda _: ask(server, "POST"), range(32))) for _ in range(100))
+            assert {(201, None)} in tries, "they have gone, and nothing of them is left"
