@@ -15,6 +15,7 @@ from leads_service.parser import StrictParser
 from leads_service.responses import error_response
 from leads_service.scoring import ScorerError
 from leads_service.service import EXTENSION, current_service
+from leads_service.sqlite import Sqlite
 
 READING = ("GET", "HEAD")
 
@@ -70,6 +71,8 @@ def enter() -> None:
     service = current_service()
     if service.is_hosted:
         begin_request()
+    if isinstance(service.database, Sqlite):
+        service.database.check_file()
     if service.shares_database and service.takes_tokens:
         _open(service.database)
     admit()

@@ -66,9 +66,9 @@ def _body(req: Request) -> bytes:
     # byte more tells that there is a rest.
     hosts = req.max_content_length
     limit = MAX_BODY if hosts is None else min(hosts, MAX_BODY)
-    req.max_content_length = limit + 1
     if not _waiting.acquire(timeout=PATIENCE):
         abort(503, message="Too many bodies are on their way; try again.", headers=RETRY_AFTER)
+    req.max_content_length = limit + 1
     try:
         body = req.get_data()
     except RequestEntityTooLarge:

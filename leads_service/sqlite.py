@@ -2,16 +2,14 @@
 
 import os
 from contextlib import AbstractContextManager, suppress
-from threading import Lock, local
-from time import monotonic
+from threading import local
 from typing import Any
 
 from peewee import Database, OperationalError, SqliteDatabase
 
 from leads_service.connection import Open, until_free
+from leads_service.turn import Turn
 
-IMPATIENCE = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
-GLANCE = 0.1  # seconds between two looks at how long it has been
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
     # Of a database that exists it changes nothing.
@@ -33,18 +31,13 @@ class Sqlite(SqliteDatabase):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self._turn = Lock()  # held by the thread of this process that writes, or is about to
-        self._locked_since: float | None = None  # by another process, while a thread of ours waits
-        self._mine = local()  # this thread's: what is open, and whether it has the turn
+        self._turn = Turn()
+        self._is_doubtful = False  # whether the log may have a part that is not on the disk
+        self._mine = local()  # what this thread has opened
 
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction; raises OperationalError if others hold the lock for too long.
-
-        One thread of the process waits for other processes, for the whole timeout, and the others
-        for that one. When it has waited for a second, they give up: were all of them to wait,
-        nobody would be left to read.
-        """
-        self._take_turn()
+        """Begin a transaction; raises OperationalError if others hold the lock for too long."""
+        self._turn.take(self.timeout)
         try:
             self.check_file()
             try:
@@ -55,36 +48,28 @@ class Sqlite(SqliteDatabase):
                 self.close()  # a file that could not be written when it was opened: perhaps it can
                 self._begin(lock_type)
         except BaseException:
-            self._let_others()
+            self._turn.let_go()
             raise
 
     def _begin(self, lock_type: str | None) -> None:
         connection = self.connection()  # this thread's; self.timeout is everybody's
         connection.execute("PRAGMA busy_timeout = 0")
-        self._locked_since = self._locked_since or monotonic()
         try:
-            until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+            with self._turn.waiting():
+                until_free(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
-        self._locked_since = None
-
-    def _take_turn(self) -> None:
-        deadline = monotonic() + self.timeout
-        while not self._turn.acquire(timeout=min(GLANCE, self.timeout)):
-            now = monotonic()
-            if now >= deadline or (self._locked_since and now - self._locked_since > IMPATIENCE):
-                raise OperationalError("database is locked")
-        self._mine.turn = True
 
     def check_file(self) -> None:
-        """Raise OperationalError if this thread's connection is to a file that is not there now.
+        """Let go of a file that was deleted or replaced: what is written to it would be lost.
 
-        It was deleted, or another one was put in its place; what is written to it would be lost.
+        Raises OperationalError if there is no other one.
         """
         if self.is_closed() or self._mine.open.is_current():
             return
         self.close()
-        raise OperationalError(f"{self.database} was taken away or replaced")
+        if not os.path.exists(self.database):
+            raise OperationalError(f"{self.database} is not there any more")
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk.
@@ -95,13 +80,28 @@ class Sqlite(SqliteDatabase):
         file, and a checkpoint flushes it too before it uses it: https://www.sqlite.org/wal.html.
         """
         super().commit()
-        self._let_others()
+        self._turn.let_go()
         try:
+            if self._is_doubtful:
+                self._write_anew()
             flush(self._mine.open.log())
         except FileNotFoundError:
             if self.pragma("journal_mode") == "wal":
                 raise
             # Otherwise there is no log, and SQLite has flushed the file itself.
+        except OSError:
+            self._is_doubtful = True
+            raise
+
+    def _write_anew(self) -> None:
+        """Move the whole log into the file: a flush that failed may have lost a part of it.
+
+        The system forgets what it could not write, and the next flush says that all is well.
+        """
+        (is_busy, _, _) = self.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise OSError("the log could not be moved into the file")
+        self._is_doubtful = False
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so itself: it does when the disk is full or fails."""
@@ -109,7 +109,7 @@ class Sqlite(SqliteDatabase):
             if self.connection().in_transaction:
                 super().rollback()
         finally:
-            self._let_others()
+            self._turn.let_go()
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Open a connection for this thread; return whether it had none."""
@@ -125,10 +125,6 @@ class Sqlite(SqliteDatabase):
         """Close this thread's connection; return whether it was open."""
         vars(self._mine).pop("open", None)
         return super().close()
-
-    def _let_others(self) -> None:
-        if vars(self._mine).pop("turn", False):
-            self._turn.release()
 
 
 def writing(database: Database) -> AbstractContextManager[Any]:

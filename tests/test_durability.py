@@ -60,6 +60,22 @@ def test_a_flush_that_fails_is_no_success(alice: Caller, monkeypatch: pytest.Mon
     assert "disk" not in answer.text
 
 
+def test_after_a_flush_that_failed_the_log_is_written_anew(
+    alice: Caller, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have dropped a part of it, and says so only once."""
+    log = Path(f"{url.removeprefix('sqlite:///')}-wal")
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite, "flush", lambda _: os.fsync(-1))
+        assert alice.client.post("/v1/leads", json={"company_id": 1}).status_code == 500
+    assert log.stat().st_size > 0
+    assert alice.client.post("/v1/leads", json={"company_id": 2}).status_code == 201
+    assert log.stat().st_size == 0, "all of it is in the file"
+    assert alice.client.post("/v1/leads", json={"company_id": 3}).status_code == 201
+    assert log.stat().st_size > 0
+    assert len(alice.client.get("/v1/leads").json["data"]) == 3
+
+
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:
     """SQLite keeps the log beside the file, not beside the link."""
     (tmp_path / "disk").mkdir()

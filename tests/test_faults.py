@@ -5,7 +5,7 @@ import os
 import resource
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -24,6 +24,7 @@ CHANGES = {"status": "lost", "notes": "y" * 10_000}
 ID, KEY = {"X-Request-ID": "abc-1"}, {"Idempotency-Key": "a"}
 UNAVAILABLE = "The store can't be reached or is busy; nothing was stored. Try again."
 ALL = ("GET /healthz", "GET /v1/leads", "POST /v1/leads", "PATCH /v1/leads/1")
+Lead = dict[str, Any]
 REQUEST = (
     "POST /v1/leads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
     'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"company_id": 1, "notes": "'
@@ -40,18 +41,18 @@ def assert_unavailable(client: FlaskClient, *calls: str) -> None:
 
 
 @pytest.fixture
-def lead(alice: Caller, service: Service) -> Iterator[dict[str, Any]]:
+def lead(alice: Caller, service: Service) -> Iterator[Lead]:
     yield alice.client.post("/v1/leads", json={"company_id": 7}).json
     assert service.database.pragma("integrity_check") == "ok", "whatever the test has done"
 
 
-def assert_only_readable(client: FlaskClient, lead: dict[str, Any]) -> None:
+def assert_only_readable(client: FlaskClient, lead: Lead) -> None:
     assert_unavailable(client, "POST /v1/leads", "PATCH /v1/leads/1")
     assert client.get("/v1/leads").json["data"] == [lead]
     assert client.get("/healthz").status_code == 200
 
 
-def assert_writable(client: FlaskClient, lead: dict[str, Any]) -> None:
+def assert_writable(client: FlaskClient, lead: Lead) -> None:
     new = client.post("/v1/leads", json=LEAD, headers=KEY)
     assert (new.status_code, new.headers.get("Idempotency-Replayed")) == (201, None)
     changed = client.patch("/v1/leads/1", json=CHANGES).json
@@ -59,14 +60,14 @@ def assert_writable(client: FlaskClient, lead: dict[str, Any]) -> None:
     assert client.get("/v1/leads").json["data"] == [new.json | {"id": 2}, changed]
 
 
-def test_a_full_disk(alice: Caller, lead: dict[str, Any], service: Service) -> None:
+def test_a_full_disk(alice: Caller, lead: Lead, service: Service) -> None:
     service.database.pragma("max_page_count", 1)  # SQLite takes that for as many as there are
     assert_only_readable(alice.client, lead)
     service.database.pragma("max_page_count", 2**30)
     assert_writable(alice.client, lead)
 
 
-def test_a_quota_that_is_used_up(alice: Caller, lead: dict[str, Any], tmp_path: Path) -> None:
+def test_a_quota_that_is_used_up(alice: Caller, lead: Lead, tmp_path: Path) -> None:
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     length = (tmp_path / "leads.db-wal").stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (length, usual[1]))  # the log can't grow
@@ -97,45 +98,45 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-@pytest.mark.parametrize("reopened", [True, False])
-def test_a_read_only_file(
-    alice: Caller, lead: dict[str, Any], service: Service, tmp_path: Path, reopened: bool
-) -> None:
+def test_a_read_only_file(alice: Caller, lead: Lead, service: Service, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "leads.db")) as other:
         other.execute("SELECT * FROM leads_lead").fetchall()  # keeps the log there, as others do
         service.database.close()
         with read_only(tmp_path):
             assert_only_readable(alice.client, lead)
-        if reopened:
-            service.database.close()
         assert_writable(alice.client, lead)
 
 
-def delete(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+def ruin(file: Path, how: str) -> None:
+    if how != "overwritten":
+        file.unlink()
+    if how != "deleted":
+        file.write_bytes(b"This is no database. " * 10_000)
 
 
-def overwrite(folder: Path) -> None:
-    (folder / "leads.db").write_bytes(b"This is no database. " * 10_000)
-
-
-def replace(folder: Path) -> None:
-    (folder / "leads.db").rename(folder / "before.db")
-    overwrite(folder)
-
-
-@pytest.mark.parametrize("ruin", [delete, overwrite, replace])
-def test_a_ruined_file(alice: Caller, tmp_path: Path, ruin: Callable[[Path], None]) -> None:
-    ruin(tmp_path)
+@pytest.mark.parametrize("how", ["deleted", "overwritten", "replaced"])
+def test_a_ruined_file(alice: Caller, tmp_path: Path, how: str) -> None:
+    ruin(tmp_path / "leads.db", how)
     with ThreadPoolExecutor(1) as pool:  # a thread that has no connection yet
         pool.submit(assert_unavailable, alice.client, *ALL).result()
 
 
-@pytest.mark.parametrize("ruin", [delete, replace])
-def test_a_file_that_is_gone(alice: Caller, tmp_path: Path, ruin: Callable[[Path], None]) -> None:
-    ruin(tmp_path)
-    assert_unavailable(alice.client, *ALL)
+@pytest.mark.parametrize("first", [call for call in ALL if call != "GET /v1/leads"])
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_file_that_is_gone(alice: Caller, tmp_path: Path, how: str, first: str) -> None:
+    ruin(tmp_path / "leads.db", how)
+    assert_unavailable(alice.client, first, *ALL)
+
+
+def test_a_file_that_comes_back(
+    alice: Caller, lead: Lead, service: Service, tmp_path: Path
+) -> None:
+    service.database.close()
+    away = (tmp_path / "leads.db").rename(tmp_path / "away")
+    assert_unavailable(alice.client, "POST /v1/leads")
+    away.replace(tmp_path / "leads.db")
+    assert 200 in {alice.client.get("/v1/leads").status_code for _ in range(2)}
+    assert_writable(alice.client, lead)
 
 
 def test_flushes_that_fail(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +152,7 @@ def test_flushes_that_fail(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> No
 
 def ask(server: Server, method: str = "GET", path: str = "/v1/leads") -> tuple[int, str | None]:
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
-    with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=4)) as connection:
+    with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=10)) as connection:
         connection.request(method, path, b'{"company_id": 1}' * (method == "POST"), headers)
         answer = connection.getresponse()
         return answer.status, answer.headers["Retry-After"]

@@ -21,7 +21,7 @@ ROOMS = {
     "accounts": {"models", "pragmas", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
     "backup": {"copies", "db", "migrations", "sqlite"},
-    "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service"},
+    "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service", "sqlite"},
     "bulk": {"models", "scoring", "sqlite"},
     "cli": {
         "accounts",
@@ -63,17 +63,18 @@ ROOMS = {
     "scoring": {"config", "models"},
     "service": {"accounts", "leads", "scoring"},
     "statements": set(),
-    "sqlite": {"connection"},
+    "sqlite": {"connection", "turn"},
     "strict_json": set(),
     "stub": {"app", "cli", "config", "db", "files", "logs", "models", "responses", "service"}
     | {"stub", "transfer"},
     "throttle": set(),
+    "turn": set(),
     "transfer": {"files", "models", "pragmas", "schemas", "scoring", "sqlite", "statements"},
     "version": set(),
 }
 WITHOUT_FLASK = {"accounts", "backup", "bulk", "connection", "db", "fields", "files", "leads"}
 WITHOUT_FLASK |= {"copies", "idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
-WITHOUT_FLASK |= {"scoring", "sqlite", "statements", "strict_json", "transfer"}
+WITHOUT_FLASK |= {"turn", "scoring", "sqlite", "statements", "strict_json", "transfer"}
 MAX_LINES = 150
 FILES = sorted(PACKAGE.rglob("*.py"))
 

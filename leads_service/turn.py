@@ -1,0 +1,45 @@
+"""Whose turn it is to write, among the threads of a process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, local
+from time import monotonic
+
+from peewee import OperationalError
+
+IMPATIENCE = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
+GLANCE = 0.1  # seconds between two looks at how long it has been
+
+
+class Turn:
+    """Held by one thread, which waits for other processes; the other threads wait for it.
+
+    When it has waited for a second, they give up: were all of them to wait for as long as a
+    process outside holds the lock, nobody would be left to read.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._mine = local()
+        self._waiting_since: float | None = None
+
+    def take(self, timeout: float) -> None:
+        """Take the turn; raises OperationalError if others have it for ``timeout`` seconds."""
+        deadline = monotonic() + timeout
+        while not self._lock.acquire(timeout=min(GLANCE, timeout)):
+            now, since = monotonic(), self._waiting_since
+            if now >= deadline or (since is not None and now - since > IMPATIENCE):
+                raise OperationalError("database is locked")
+        self._mine.has_it = True
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let the others see for how long the block, and those that failed before, has taken."""
+        self._waiting_since = self._waiting_since or monotonic()
+        yield
+        self._waiting_since = None
+
+    def let_go(self) -> None:
+        """Let another thread have the turn, if this one has it."""
+        if vars(self._mine).pop("has_it", False):
+            self._lock.release()
