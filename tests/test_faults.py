@@ -145,7 +145,7 @@ def test_flushes_that_fail(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> No
 
     with ThreadPoolExecutor(8) as pool:
         with monkeypatch.context() as broken:
-            broken.setattr(sqlite, "flush", lambda _: os.fsync(-1))
+            broken.setattr(sqlite, "flush", lambda _: os.close(2**30))
             assert list(pool.map(post, range(16))) == [500] * 16
         assert list(pool.map(post, range(16))) == [201] * 16
 
