@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from flask import Response, g, request
 from marshmallow import RAISE
+from orjson import Fragment
 from webargs.flaskparser import abort
 
 from leads_service.blueprint import blp
@@ -43,7 +44,8 @@ def list_leads(query: dict[str, Any]) -> Response:
     except CursorNotFoundError:
         abort(422, errors={"query": {"cursor": ["Must be the next_cursor of a page of yours."]}})
     else:
-        return json_response(page._asdict(), headers=_next_link(query, page.next_cursor))
+        payload = page._asdict() | {"data": Fragment(page.data)}
+        return json_response(payload, headers=_next_link(query, page.next_cursor))
 
 
 @blp.route("/leads", methods=["POST"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from flask import Flask, Request, request
@@ -11,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, metrics, migrations, scoring
-from leads_service.blueprint import admit
+from leads_service.blueprint import READING, admit
 from leads_service.cli import commands
 from leads_service.embed import mount
 from leads_service.models import Clock, utc_now
@@ -21,6 +22,7 @@ from leads_service.responses import WholeResponse, error_response
 from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
+PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 CORS_OPTIONS: dict[str, Any] = {
     "methods": ["GET", "PATCH", "POST"],
     "expose_headers": ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
@@ -32,6 +34,24 @@ class Application(Flask):
     """A Flask application that leaves out, at each request, what the leads have no use for."""
 
     response_class = WholeResponse
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self._reading = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answer a request: a read when the one before is done, as it will be in no time.
+
+        Only one thread of a process runs Python at a time. Eight that read side by side hand that
+        on whenever one calls the system, and answered a fifth less than two. Writes wait for the
+        disk and each other, and go on side by side.
+        """
+        is_first = environ["REQUEST_METHOD"] in READING and self._reading.acquire(timeout=PATIENCE)
+        try:
+            return super().__call__(environ, start_response)
+        finally:
+            if is_first:
+                self._reading.release()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from flask import Config
 
-# Of a worker of ours: while one waits for the disk or a client, others answer. Two would be faster
-# by a tenth, and stand still for two clients whose bodies never end.
+# Of a worker of ours: while six wait for clients whose bodies never end, two answer the others. The
+# more of them write, the fewer flushes each write takes; reads take turns, see Application.
 THREADS = 8
 
 

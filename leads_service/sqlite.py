@@ -8,7 +8,7 @@ from typing import Any
 from peewee import Database, OperationalError, SqliteDatabase
 
 from leads_service.connection import Open, until_free
-from leads_service.turn import Turn
+from leads_service.turn import Flushes, Turn
 
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
@@ -32,6 +32,7 @@ class Sqlite(SqliteDatabase):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._turn = Turn()
+        self._flushes = Flushes()
         self._is_doubtful = False  # whether the log may have a part that is not on the disk
         self._mine = local()  # what this thread has opened
 
@@ -80,7 +81,11 @@ class Sqlite(SqliteDatabase):
         file, and a checkpoint flushes it too before it uses it: https://www.sqlite.org/wal.html.
         """
         super().commit()
+        number = self._flushes.count()
         self._turn.let_go()
+        self._flushes.wait(number, self._flush)
+
+    def _flush(self) -> None:
         try:
             if self._is_doubtful:
                 self._write_anew()

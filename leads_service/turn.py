@@ -1,6 +1,6 @@
-"""Whose turn it is to write, among the threads of a process."""
+"""How the threads of a process share its file: they write in turn, and flush together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, local
 from time import monotonic
@@ -43,3 +43,27 @@ class Turn:
         """Let another thread have the turn, if this one has it."""
         if vars(self._mine).pop("has_it", False):
             self._lock.release()
+
+
+class Flushes:
+    """One flush serves all threads that have committed before it began."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._commits = self._flushed = 0
+
+    def count(self) -> int:
+        """Count a commit and return its number; one thread at a time, with its turn, may do so."""
+        self._commits += 1
+        return self._commits
+
+    def wait(self, number: int, flush: Callable[[], None]) -> None:
+        """Return when the commit is on the disk; raises what ``flush`` raises if it is called.
+
+        Those that wait for a flush that fails try it themselves.
+        """
+        with self._lock:
+            if self._flushed < number:
+                number = self._commits
+                flush()
+                self._flushed = number

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Caller, Clock, caller
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -62,6 +62,21 @@ def test_a_scorer_of_ones_own(url: str, clock: Clock) -> None:
     assert client.post("/v1/leads", json={"company_id": 1, "notes": "123"}).json["score"] == 3
     assert client.patch("/v1/leads/1", json={"notes": "12345"}).json["score"] == 5
     assert client.get("/v1/leads?min_score=5").json["data"][0]["id"] == 1
+
+
+def test_a_read_does_not_wait_for_one_that_is_stuck(app: Flask, alice: Caller) -> None:
+    """Reads go one by one, for speed; here the second one can't wait until the first one ends."""
+    inner = []
+
+    @app.after_request
+    def read_again(response: Response) -> Response:
+        if not inner:
+            inner.append(None)
+            inner.append(alice.client.get("/v1/leads").status_code)
+        return response
+
+    assert alice.client.get("/v1/leads").status_code == 200
+    assert inner == [None, 200]
 
 
 def test_two_applications_in_one_process(tmp_path: Path) -> None:

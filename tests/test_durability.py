@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from conftest import Caller
@@ -9,6 +10,7 @@ from flask import Flask
 
 from leads_service import create_app, sqlite
 from leads_service.service import Service
+from leads_service.turn import Flushes
 
 
 @pytest.fixture
@@ -74,6 +76,46 @@ def test_after_a_flush_that_failed_the_log_is_written_anew(
     assert alice.client.post("/v1/leads", json={"company_id": 3}).status_code == 201
     assert log.stat().st_size > 0
     assert len(alice.client.get("/v1/leads").json["data"]) == 3
+
+
+def test_one_flush_serves_all_who_have_committed_before_it_began() -> None:
+    flushes, calls = Flushes(), []
+    began, may_end = Event(), Event()
+
+    def flush() -> None:
+        calls.append(flushes.count())  # a commit that this flush came too early for
+        began.set()
+        may_end.wait()
+
+    threads = [Thread(target=flushes.wait, args=(flushes.count(), flush))]
+    threads[0].start()
+    began.wait()
+    threads += [Thread(target=flushes.wait, args=(flushes.count(), flush)) for _ in range(5)]
+    for thread in threads[1:]:
+        thread.start()
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert calls == [2, 8]
+    flushes.wait(7, flush)
+    assert calls == [2, 8], "it is on the disk"
+    flushes.wait(8, flush)
+    assert calls == [2, 8, 9]
+
+
+def test_who_waits_for_a_flush_that_fails_tries_it_again() -> None:
+    flushes = Flushes()
+    numbers = flushes.count(), flushes.count()
+    calls = []
+
+    def fail() -> None:
+        calls.append("failed")
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk"):
+        flushes.wait(numbers[0], fail)
+    flushes.wait(numbers[1], lambda: calls.append("done"))
+    assert calls == ["failed", "done"]
 
 
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:

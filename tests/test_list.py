@@ -258,6 +258,7 @@ def test_the_schema_would_answer_the_same(service: Service, leads: list[tuple[An
                 "has_more": False,
             }
         )
-        page = service.leads.page(7, limit=200)._asdict()
+        page = service.leads.page(7, limit=200)
         transaction.rollback()
-    assert orjson.dumps(page) == orjson.dumps(dumped)
+    page = page._replace(data=orjson.loads(page.data))
+    assert orjson.dumps(page._asdict()) == orjson.dumps(dumped)

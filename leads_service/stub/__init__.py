@@ -106,11 +106,11 @@ class Stub:
         with self._lock:
             user_id = self.service.user_id(user)
             page = self.service.leads.page(user_id, limit=200)
-            found = page.data
+            found: list[dict[str, Any]] = orjson.loads(page.data)
             while page.has_more:
                 page = self.service.leads.page(user_id, limit=200, cursor=page.next_cursor)
-                found += page.data
-        return orjson.loads(orjson.dumps(found))  # type: ignore[no-any-return]
+                found += orjson.loads(page.data)
+        return found
 
     def _create_app(self, log_level: str) -> Flask:
         app = create_app(
