@@ -103,12 +103,10 @@ class Leads:
         values = queries.page_values(filters, last)
         statement = self._page(frozenset(values))
         ((ids, leads),) = statement.rows(values | {"user_id": user_id, "limit": limit + 1})
-        if ids is None:
-            return Page("[]", None, has_more=False)
-        lines = leads.split("\n", limit)
-        has_more = len(lines) > limit
-        next_cursor = int(ids.split(",", limit)[-2]) if has_more else None
-        return Page(f"[{','.join(lines[:limit])}]", next_cursor, has_more)
+        if ids is None or ids.count(",") < limit:
+            return Page(f"[{leads or ''}]", None, has_more=False)
+        leads, _, _ = leads.rpartition(queries.BETWEEN)
+        return Page(f"[{leads}]", int(ids.split(",")[-2]), has_more=True)
 
     def _new(self, user_id: int, company_id: int, notes: str) -> dict[str, Any]:
         lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}

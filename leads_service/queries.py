@@ -17,6 +17,7 @@ CHANGING = ("status", "notes", "score", "updated_at")
 OWN = Lead.user_id == parameter("user_id")
 ONE = OWN & (Lead.id == parameter("id"))
 
+BETWEEN = ",\n"  # two leads; within one, JSON has no line feed
 SCORES = ("min_score", "max_score")
 
 
@@ -103,7 +104,7 @@ def _in_one_row(leads: "ModelSelect[Lead]", *tables: CTE) -> Select:
     twice as long as one. An aggregate takes its rows in the order of a subquery that has a limit:
     https://sqlite.org/forum/forumpost/2d76f2bcf65d256a.
     """
-    columns = [fn.group_concat(leads.c.id), fn.group_concat(leads.c.lead, SQL("char(10)"))]
+    columns = [fn.group_concat(leads.c.id), fn.group_concat(leads.c.lead, SQL(f"'{BETWEEN}'"))]
     return Select([leads], columns).with_cte(*tables)
 
 
