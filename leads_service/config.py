@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from flask import Config
 
-# Of a worker of ours. Eight would list as fast and create by a fifteenth faster; but a client whose
-# body never ends takes one, and two have to be left for the others.
-THREADS = 16
+# Of a worker of ours: while six wait for clients whose bodies never end, two answer the others. The
+# more of them write, the fewer flushes each write takes; reads take turns, see Application.
+THREADS = 8
+
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 

@@ -180,9 +180,9 @@ def stall(server: Server, clients: ExitStack, count: int, text: str) -> None:
         clients.enter_context(client).sendall(text.format(token=server.token).encode())
 
 
-@pytest.mark.parametrize(("workers", "bodies"), [("1", 13), ("2", 60)])
+@pytest.mark.parametrize(("workers", "bodies"), [("1", 5), ("2", 40)])
 def test_slow_clients(url: str, workers: str, bodies: int) -> None:
-    outcomes = [(201, None)] + [(503, "1")] * (bodies > 13)
+    outcomes = [(201, None)] + [(503, "1")] * (bodies > 5)
     with serve(url, "--workers", workers) as server:
         with ExitStack() as clients:
             stall(server, clients, 25, "")
