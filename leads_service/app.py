@@ -42,7 +42,7 @@ class Application(Flask):
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer a request: a read when the one before is done, as it will be in no time.
 
-        Only one thread of a process runs Python at a time. Eight that read side by side hand that
+        Only one thread of a process runs Python at a time. Many that read side by side hand that
         on whenever one calls the system, and answered a fifth less than two. Writes wait for the
         disk and each other, and go on side by side.
         """

