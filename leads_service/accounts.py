@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from peewee import IntegrityError, OperationalError, SqliteDatabase
 
 from leads_service.models import Clock, Token, User, timestamp, utc_now
-from leads_service.pragmas import in_haste
-from leads_service.sqlite import writing
+from leads_service.sqlite import no_wait, writing
 from leads_service.statements import Statement, parameter
 
 TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
@@ -134,7 +133,7 @@ class Accounts:
         if expires_at is not None and expires_at <= now:
             return None
         if last_used_at is None or last_used_at[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
-            with suppress(OperationalError), in_haste(self._database):
+            with suppress(OperationalError), no_wait(self._database):
                 self._note_use.rows({"token_id": token_id, "now": now})
         return Caller(user_id, bool(read_only))
 

@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, metrics, migrations, scoring
-from leads_service.blueprint import READING, admit
+from leads_service.blueprint import READING, admit, leave
 from leads_service.cli import commands
 from leads_service.embed import mount
 from leads_service.models import Clock, utc_now
@@ -102,6 +102,7 @@ def create_app(
     app.before_request(logs.begin_request)
     app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)
+    app.teardown_request(leave)  # of what _admit_nowhere has opened, beyond the blueprint
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])

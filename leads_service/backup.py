@@ -7,9 +7,7 @@ from pathlib import Path
 from leads_service import migrations
 from leads_service.copies import beside, copied, give_away, put, set_aside
 from leads_service.db import StoreError
-from leads_service.sqlite import PRAGMAS, Sqlite
-
-DATA = {"leads_user": "SELECT 1 FROM leads_user", "leads_lead": "SELECT 1 FROM leads_lead"}
+from leads_service.sqlite import PRAGMAS, Sqlite, close_for_good
 
 
 def back_up(store: Path, target: Path, *, replace: bool = False) -> None:
@@ -52,7 +50,7 @@ def restore(backup: Path, store: Path, *, replace: bool = False) -> Path | None:
         if "leads_lead" not in database.get_tables():
             raise StoreError(f"{backup} is no backup of leads")
         migrations.migrate(database)
-        database.close()
+        close_for_good(database)
         give_away(copy, store)
         aside = set_aside(store)
         put(copy, store)

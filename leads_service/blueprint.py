@@ -15,7 +15,6 @@ from leads_service.parser import StrictParser
 from leads_service.responses import error_response
 from leads_service.scoring import ScorerError
 from leads_service.service import EXTENSION, current_service
-from leads_service.sqlite import Sqlite
 
 READING = ("GET", "HEAD")
 
@@ -67,21 +66,10 @@ for _error in (*default_exceptions, PeeweeException, ScorerError):
 
 @blp.before_request
 def enter() -> None:
-    """Find out who calls. In a host: give the request its id, and open the host's database."""
-    service = current_service()
-    if service.is_hosted:
+    """Open the database, and find out who calls. In a host: give the request its id."""
+    if current_service().is_hosted:
         begin_request()
-    if isinstance(service.database, Sqlite):
-        service.database.check_file()
-    if service.shares_database and service.takes_tokens:
-        _open(service.database)
     admit()
-    if service.shares_database:  # not before the host has looked in it for who calls
-        _open(service.database)
-
-
-def _open(database: SqliteDatabase) -> None:
-    g.leads_opened = g.get("leads_opened", False) or database.connect(reuse_if_open=True)
 
 
 @blp.after_request
@@ -93,16 +81,27 @@ def sign(response: Response) -> Response:
 
 
 @blp.teardown_request
-def leave(_: BaseException | None) -> None:
-    """Close what we opened of a host's."""
+def leave(_: BaseException | None = None) -> None:
+    """Close the database, if it was not open when the request came."""
     if g.pop("leads_opened", False):
         current_service().database.close()
 
 
 def admit() -> None:
-    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token."""
+    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token.
+
+    The database is open from then on, until ``leave``.
+    """
     if request.method == "OPTIONS" and request.routing_exception is None:
         return  # a browser's preflight, which carries no token
-    g.leads_caller = caller = current_service().caller()
+    service = current_service()
+    if service.takes_tokens:
+        _open(service.database)
+    g.leads_caller = caller = service.caller()
     if caller.read_only and request.method not in READING:
         abort(403, message="This token is read-only; use one that may write.")
+    _open(service.database)  # not before a host has looked in its own for who calls
+
+
+def _open(database: SqliteDatabase) -> None:
+    g.leads_opened = g.get("leads_opened", False) or database.connect(reuse_if_open=True)

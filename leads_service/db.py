@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from peewee import Database, PeeweeException, SqliteDatabase
+from peewee import PeeweeException, SqliteDatabase
 
 from leads_service.config import ConfigError
-from leads_service.sqlite import PRAGMAS, Sqlite
+from leads_service.sqlite import PRAGMAS, Sqlite, close_for_good
 
 
 class StoreError(Exception):
@@ -31,7 +31,7 @@ def open_database(url: str, *, busy_timeout: float = 5) -> Sqlite:
             raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
     except OSError as error:
         raise ConfigError(f"LEADS_DATABASE: {file} can't be used: {error.strerror}") from error
-    return Sqlite(str(file), pragmas=PRAGMAS, timeout=busy_timeout)
+    return Sqlite(str(file), pragmas=PRAGMAS, busy_timeout=busy_timeout)
 
 
 def _file(url: str) -> Path:
@@ -61,17 +61,20 @@ def connect(database: SqliteDatabase) -> bool:
 
 @contextmanager
 def opened(database: SqliteDatabase) -> Iterator[None]:
-    """Close the database at the end of the block, if it was not open at its beginning."""
+    """Close the database for good at the end of the block, if it was not open at its beginning."""
     ours = connect(database)
     try:
         yield
     finally:
         if ours:
+            close_for_good(database)
+
+
+def touch(database: SqliteDatabase) -> None:
+    """Read something from the database; raises PeeweeException if it can't be reached."""
+    ours = database.connect(reuse_if_open=True)
+    try:
+        database.execute_sql("SELECT name FROM leads_migration LIMIT 1").fetchone()
+    finally:
+        if ours:
             database.close()
-
-
-def touch(database: Database) -> None:
-    """Read something from the store; raises PeeweeException if it can't be reached."""
-    if isinstance(database, Sqlite):
-        database.check_file()
-    database.execute_sql("SELECT name FROM leads_migration LIMIT 1").fetchone()

@@ -11,6 +11,7 @@ from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, P
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
+from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,11 @@ LOCKS = (
 )
 BODILESS = (204, 304)
 RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again costs little
+UNAVAILABLE = "The store can't be reached or is busy; nothing was stored. Try again."
+UNKNOWN = (
+    "The store failed at the last moment: it is not known whether this was stored. "
+    "Look before you try again, or send creates with an Idempotency-Key, which makes a retry safe."
+)
 OUR_MISTAKES = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
 
@@ -100,10 +106,8 @@ def _as_http(error: Exception) -> HTTPException:
         return error
     if isinstance(error, PeeweeException) and not isinstance(error, OUR_MISTAKES):
         logger.error("the store failed: %s", error)
-        return ServiceUnavailable(
-            "The store can't be reached or is busy; nothing was stored. Try again.",
-            retry_after=RETRY_AFTER,
-        )
+        is_unknown = isinstance(error, CommitOutcomeUnknownError)
+        return ServiceUnavailable(UNKNOWN if is_unknown else UNAVAILABLE, retry_after=RETRY_AFTER)
     cause = getattr(error, "original_exception", None) or error
     logger.error(
         "request %s failed: %s %s", request_id(), request.method, request.path, exc_info=cause

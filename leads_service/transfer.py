@@ -11,10 +11,9 @@ from peewee import DatabaseError, SqliteDatabase, fn
 
 from leads_service.files import COLUMNS, Row, is_plainly_valid
 from leads_service.models import STATUSES, Lead, timestamp
-from leads_service.pragmas import in_bulk, indexed_afterwards
 from leads_service.schemas import LeadImportSchema
 from leads_service.scoring import Scorer, score
-from leads_service.sqlite import writing
+from leads_service.sqlite import Sqlite, bulk_write, indexed_afterwards, writing
 from leads_service.statements import peewee_errors
 
 MANY = 10_000  # rows from which on indexing them together is faster
@@ -56,12 +55,14 @@ def store(
             while batch := list(islice(checked, BATCH)):
                 connection.executemany(STAGE, batch)
                 count += len(batch)
-            with in_bulk(database), writing(database):
+            with bulk_write(database), writing(database):
                 last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
                 # There are no more leads than that: it pays to index those again with the new ones.
                 pays = count >= max(last, MANY)
                 with indexed_afterwards(database, "leads_lead") if pays else nullcontext():
                     connection.execute(MOVE)
+            if isinstance(database, Sqlite):
+                database.checkpoint()  # the log has become as long as the file
         finally:
             with suppress(DatabaseError):  # what failed before matters more
                 database.execute_sql("DROP TABLE leads_staged")

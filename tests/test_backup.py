@@ -17,6 +17,7 @@ from flask import Flask
 
 from leads_service import create_app
 from leads_service.service import Service
+from leads_service.sqlite import close_for_good
 
 Run = Callable[..., Any]
 
@@ -26,7 +27,7 @@ def run(app: Flask, alice: Caller, service: Service) -> Run:
     """Run a command while nobody else has the store open; return what it printed."""
 
     def run(*words: object, code: int = 0) -> str:
-        service.database.close()
+        close_for_good(service.database)
         arguments = ["leads", *map(str, words)]
         result = app.test_cli_runner().invoke(args=arguments, catch_exceptions=False)
         assert result.exit_code == code, result.output
@@ -75,7 +76,7 @@ def test_a_backup_while_others_write(alice: Caller, app: Flask, tmp_path: Path) 
         while not stop.is_set():
             number += 1
             create(alice, number)
-        app.extensions["leads_service"].database.close()
+        close_for_good(app.extensions["leads_service"].database)
         return number
 
     with ThreadPoolExecutor() as pool:

@@ -19,6 +19,7 @@ import orjson
 from conftest import BIN, ROOT, Caller, free_port, wait_until_ready
 
 from leads_service.service import Service
+from leads_service.sqlite import close_for_good
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))
 WRITERS = 16
@@ -148,7 +149,7 @@ def what_is_wrong(file: Path, attempts: list[Attempt]) -> Counter[str]:
 
 
 def test_kill(url: str, alice: Caller, service: Service, tmp_path: Path) -> None:
-    service.database.close()  # the servers are to be alone with the file
+    close_for_good(service.database)  # the servers are to be alone with the file
     writers = [Writer(number, alice.token) for number in range(1, WRITERS + 1)]
     chance = Random(0)
     for round_ in range(ROUNDS + 1):

@@ -1,16 +1,20 @@
 """What was acknowledged is on the disk."""
 
 import os
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 from threading import Event, Thread
 
 import pytest
-from conftest import Caller
+from conftest import Caller, open_files
 from flask import Flask
+from flask.testing import FlaskClient
 
 from leads_service import create_app, sqlite
+from leads_service.exceptions import CommitOutcomeUnknownError
+from leads_service.locking import GroupCommit
 from leads_service.service import Service
-from leads_service.turn import Flushes
 
 
 @pytest.fixture
@@ -52,70 +56,134 @@ def test_reading_flushes_nothing(alice: Caller, flushed: list[tuple[str, int]]) 
     assert flushed == []
 
 
-def test_a_flush_that_fails_is_no_success(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(descriptor: int) -> None:
-        raise OSError("the disk is gone")
-
-    monkeypatch.setattr(sqlite, "flush", fail)
-    answer = alice.client.post("/v1/leads", json={"company_id": 1})
-    assert answer.status_code == 500
-    assert "disk" not in answer.text
+UNKNOWN = "it is not known whether this was stored"
+NOTHING = "nothing was stored"
 
 
-def test_after_a_flush_that_failed_the_log_is_written_anew(
+def fail(_: object) -> None:
+    raise OSError("the disk is gone")
+
+
+def post(client: FlaskClient, company_id: int, **headers: str) -> tuple[int, str]:
+    answer = client.post("/v1/leads", json={"company_id": company_id}, headers=headers)
+    assert answer.status_code == 201 or answer.headers["Retry-After"]
+    return answer.status_code, answer.json.get("message", "")
+
+
+def companies(client: FlaskClient) -> list[int]:
+    return [lead["company_id"] for lead in client.get("/v1/leads").json["data"]]
+
+
+def test_nothing_is_committed_while_the_disk_takes_nothing(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the write that met the failure may be stored; those after it know that they are not."""
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite, "flush", fail)
+        status, message = post(alice.client, 1)
+        assert status == 503
+        assert UNKNOWN in message
+        assert "disk" not in message
+        for company_id in (2, 3):
+            status, message = post(alice.client, company_id)
+            assert status == 503
+            assert NOTHING in message
+        assert companies(alice.client) == [1]
+    assert post(alice.client, 4)[0] == 201
+    assert companies(alice.client) == [4, 1]
+
+
+def test_a_retry_with_a_key_after_a_commit_of_unknown_outcome(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Idempotency-Key": "a"}
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite, "flush", fail)
+        assert UNKNOWN in post(alice.client, 1, **key)[1]
+        assert NOTHING in post(alice.client, 1, **key)[1]
+    assert post(alice.client, 1, **key)[0] == 201
+    assert companies(alice.client) == [1]
+
+
+def test_after_a_flush_that_failed_the_log_is_written_again(
     alice: Caller, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system may have dropped a part of it, and says so only once."""
-    log = Path(f"{url.removeprefix('sqlite:///')}-wal")
-    with monkeypatch.context() as broken:
-        broken.setattr(sqlite, "flush", lambda _: os.close(2**30))  # EBADF
-        assert alice.client.post("/v1/leads", json={"company_id": 1}).status_code == 500
-    assert log.stat().st_size > 0
-    assert alice.client.post("/v1/leads", json={"company_id": 2}).status_code == 201
-    assert log.stat().st_size == 0, "all of it is in the file"
-    assert alice.client.post("/v1/leads", json={"company_id": 3}).status_code == 201
-    assert log.stat().st_size > 0
-    assert len(alice.client.get("/v1/leads").json["data"]) == 3
+    """The system may have dropped a part of it, and says so only once. Open readers do not matter.
+
+    That it is written again is told from the file's time of change, which flushing leaves alone.
+    """
+    file = url.removeprefix("sqlite:///")
+    log = Path(f"{file}-wal")
+    with closing(connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM leads_lead").fetchall()
+        with monkeypatch.context() as broken:
+            broken.setattr(sqlite, "flush", fail)
+            assert post(alice.client, 1)[0] == 503
+        before = log.read_bytes()
+        seen = []
+
+        def flush(descriptor: int) -> None:
+            seen.append((os.pread(descriptor, len(before), 0), os.fstat(descriptor).st_mtime_ns))
+            os.fsync(descriptor)
+
+        os.utime(log, ns=(0, 0))
+        monkeypatch.setattr(sqlite, "flush", flush)
+        assert post(alice.client, 2)[0] == 201
+    (rewritten, time), _ = seen
+    assert rewritten == before
+    assert time > 0, "it was written"
+    assert companies(alice.client) == [2, 1]
 
 
 def test_one_flush_serves_all_who_have_committed_before_it_began() -> None:
-    flushes, calls = Flushes(), []
+    commits, calls = GroupCommit(), []
     began, may_end = Event(), Event()
 
     def flush() -> None:
-        calls.append(flushes.count())  # a commit that this flush came too early for
+        calls.append(commits.count())  # a commit that this flush came too early for
         began.set()
         may_end.wait()
 
-    threads = [Thread(target=flushes.wait, args=(flushes.count(), flush))]
+    threads = [Thread(target=commits.wait, args=(commits.count(), flush))]
     threads[0].start()
     began.wait()
-    threads += [Thread(target=flushes.wait, args=(flushes.count(), flush)) for _ in range(5)]
+    threads += [Thread(target=commits.wait, args=(commits.count(), flush)) for _ in range(5)]
     for thread in threads[1:]:
         thread.start()
     may_end.set()
     for thread in threads:
         thread.join()
     assert calls == [2, 8]
-    flushes.wait(7, flush)
+    commits.wait(7, flush)
     assert calls == [2, 8], "it is on the disk"
-    flushes.wait(8, flush)
+    commits.wait(8, flush)
     assert calls == [2, 8, 9]
 
 
-def test_who_waits_for_a_flush_that_fails_tries_it_again() -> None:
-    flushes = Flushes()
-    numbers = flushes.count(), flushes.count()
-    calls = []
+def test_a_flush_that_fails_fails_all_that_it_was_to_serve() -> None:
+    """A second one may succeed without what the system has dropped."""
+    commits, calls = GroupCommit(), []
+    first, second = commits.count(), commits.count()
+    with pytest.raises(CommitOutcomeUnknownError, match="the disk is gone"):
+        commits.wait(first, lambda: fail(None))
+    with pytest.raises(CommitOutcomeUnknownError):
+        commits.wait(second, lambda: calls.append("flushed"))
+    assert commits.has_failed
+    commits.recovered()
+    commits.wait(second, lambda: calls.append("flushed"))
+    assert calls == [], "it came to the disk with the whole log"
+    commits.wait(commits.count(), lambda: calls.append("flushed"))
+    assert calls == ["flushed"]
 
-    def fail() -> None:
-        calls.append("failed")
-        raise OSError("the disk is gone")
 
-    with pytest.raises(OSError, match="the disk"):
-        flushes.wait(numbers[0], fail)
-    flushes.wait(numbers[1], lambda: calls.append("done"))
-    assert calls == ["failed", "done"]
+def test_the_log_is_opened_with_the_connection(alice: Caller, service: Service) -> None:
+    """A descriptor that is opened after a write has failed may not be told of it."""
+    log = f"{service.database.database}-wal"
+    sqlite.close_for_good(service.database)
+    assert open_files().count(log) == 0
+    alice.client.get("/v1/leads")
+    assert open_files().count(log) == 2, "SQLite's, and the one to flush"
 
 
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import Caller, Server, serve
+from flask import Flask
 from flask.testing import FlaskClient
 
-from leads_service import sqlite
+from leads_service import init_app, sqlite
 from leads_service.service import Service
+from leads_service.sqlite import close_for_good
 
 LEAD = {"company_id": 1, "notes": "x" * 10_000}  # more than fits where there is room left
 CHANGES = {"status": "lost", "notes": "y" * 10_000}
@@ -101,7 +103,7 @@ def read_only(folder: Path) -> Iterator[None]:
 def test_a_read_only_file(alice: Caller, lead: Lead, service: Service, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "leads.db")) as other:
         other.execute("SELECT * FROM leads_lead").fetchall()  # keeps the log there, as others do
-        service.database.close()
+        close_for_good(service.database)
         with read_only(tmp_path):
             assert_only_readable(alice.client, lead)
         assert_writable(alice.client, lead)
@@ -126,12 +128,46 @@ def test_a_ruined_file(alice: Caller, tmp_path: Path, how: str) -> None:
 def test_a_file_that_is_gone(alice: Caller, tmp_path: Path, how: str, first: str) -> None:
     ruin(tmp_path / "leads.db", how)
     assert_unavailable(alice.client, first, *ALL)
+    # An empty file in its place would look like a store without data, over which one may restore.
+    assert (tmp_path / "leads.db").exists() == (how == "replaced")
+
+
+def test_a_log_that_is_removed(url: str, tmp_path: Path) -> None:
+    """What has been acknowledged before and after is there, on the same server and the next."""
+    with serve(url, "--workers", "2") as server:
+        for _ in range(3):
+            assert [ask(server, "POST") for _ in range(10)] == [(201, None)] * 10
+            (tmp_path / "leads.db-wal").unlink()
+            (tmp_path / "leads.db-shm").unlink()
+        assert [ask(server, "POST") for _ in range(10)] == [(201, None)] * 10
+    with closing(sqlite3.connect(tmp_path / "leads.db")) as database:
+        assert database.execute("SELECT count(*) FROM leads_lead").fetchone() == (40,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_log_that_is_removed_while_a_write_is_under_way(url: str, tmp_path: Path) -> None:
+    def scorer(*, status: str, **_: object) -> int:
+        if status == "lost":  # a change, which is scored with the lock held
+            (tmp_path / "leads.db-wal").unlink()
+        return 50
+
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=url, scorer=scorer)
+    client = app.test_client()
+    lead = client.post("/v1/leads", json={"company_id": 1}).json
+    answer = client.patch("/v1/leads/1", json={"status": "lost"})
+    assert answer.status_code == 503
+    assert "it is not known whether" in answer.json["message"]
+    (now,) = client.get("/v1/leads").json["data"]
+    assert now["status"] in ("new", "lost")
+    assert client.post("/v1/leads", json={"company_id": 2}).status_code == 201
+    assert lead["id"] == 1
 
 
 def test_a_file_that_comes_back(
     alice: Caller, lead: Lead, service: Service, tmp_path: Path
 ) -> None:
-    service.database.close()
+    close_for_good(service.database)
     away = (tmp_path / "leads.db").rename(tmp_path / "away")
     assert_unavailable(alice.client, "POST /v1/leads")
     away.replace(tmp_path / "leads.db")
@@ -146,7 +182,7 @@ def test_flushes_that_fail(alice: Caller, monkeypatch: pytest.MonkeyPatch) -> No
     with ThreadPoolExecutor(8) as pool:
         with monkeypatch.context() as broken:
             broken.setattr(sqlite, "flush", lambda _: os.close(2**30))
-            assert list(pool.map(post, range(16))) == [500] * 16
+            assert list(pool.map(post, range(16))) == [503] * 16
         assert list(pool.map(post, range(16))) == [201] * 16
 
 

@@ -18,10 +18,10 @@ ROOMS = {
     | {"schemas", "service"},
     "app": {"blueprint", "cli", "config", "db", "embed", "logs", "metrics", "migrations", "models"}
     | {"openapi", "pages", "responses", "scoring", "throttle"},
-    "accounts": {"models", "pragmas", "sqlite", "statements"},
+    "accounts": {"models", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
     "backup": {"copies", "db", "migrations", "sqlite"},
-    "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service", "sqlite"},
+    "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service"},
     "bulk": {"models", "scoring", "sqlite"},
     "cli": {
         "accounts",
@@ -35,9 +35,8 @@ ROOMS = {
         "schemas",
         "scoring",
     }
-    | {"files", "service", "transfer"},
+    | {"files", "service", "sqlite", "transfer"},
     "config": set(),
-    "connection": set(),
     "copies": {"db"},
     "contract": {"app", "config"},
     "db": {"config", "sqlite"},
@@ -49,32 +48,40 @@ ROOMS = {
     "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
     "metrics": {"config", "responses", "throttle"},
-    "migrations": {"connection", "db", "sqlite"},
+    "migrations": {"db", "locking", "sqlite"},
     "models": set(),
     "openapi": {"parameters", "version"},
     "pages": {"db", "openapi", "parameters", "responses", "service"},
     "parameters": {"models"},
     "parser": {"config", "strict_json"},
-    "pragmas": set(),
     "pytest_plugin": {"stub"},
     "queries": {"models", "statements"},
-    "responses": {"logs"},
+    "responses": {"exceptions", "logs"},
     "schemas": {"fields", "models"},
     "scoring": {"config", "models"},
     "service": {"accounts", "leads", "scoring"},
     "statements": set(),
-    "sqlite": {"connection", "turn"},
+    "exceptions": set(),
+    "locking": {"exceptions"},
+    "sqlite": {"exceptions", "locking"},
     "strict_json": set(),
     "stub": {"app", "cli", "config", "db", "files", "logs", "models", "responses", "service"}
     | {"stub", "transfer"},
     "throttle": set(),
-    "turn": set(),
-    "transfer": {"files", "models", "pragmas", "schemas", "scoring", "sqlite", "statements"},
+    "transfer": {"files", "models", "schemas", "scoring", "sqlite", "statements"},
     "version": set(),
 }
-WITHOUT_FLASK = {"accounts", "backup", "bulk", "connection", "db", "fields", "files", "leads"}
-WITHOUT_FLASK |= {"copies", "idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
-WITHOUT_FLASK |= {"turn", "scoring", "sqlite", "statements", "strict_json", "transfer"}
+WITHOUT_FLASK = {"accounts", "backup", "bulk", "db", "fields", "files", "leads"}
+WITHOUT_FLASK |= {"copies", "idempotency", "migrations", "models", "queries", "schemas"}
+WITHOUT_FLASK |= {
+    "exceptions",
+    "locking",
+    "scoring",
+    "sqlite",
+    "statements",
+    "strict_json",
+    "transfer",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -397,7 +397,7 @@ USUAL = {
     "synchronous": 1,  # normal: Sqlite.commit() flushes
     "foreign_keys": 1,
     "busy_timeout": 5000,
-    "wal_autocheckpoint": 8000,
+    "wal_autocheckpoint": 0,
 }
 
 

@@ -4,11 +4,15 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
-from conftest import BIN, Server, free_port, running, serve, wait_until_ready
+import pytest
+from conftest import BIN, Server, free_port, running, serve, wait_for_token, wait_until_ready
 
 
 def create(base: str, token: str) -> tuple[int, dict[str, object], str]:
@@ -28,11 +32,15 @@ def test_serve(server: Server) -> None:
     assert address == f"{server.url}/v1/leads/{lead['id']}"
 
 
-def test_a_stop_loses_nothing(url: str) -> None:
-    with serve(url) as first:
+def test_a_stop_loses_nothing(url: str, tmp_path: Path) -> None:
+    with serve(url, "--workers", "2") as first:
         _, lead, _ = create(first.url, first.token)
+        assert len(list(tmp_path.iterdir())) == 3
         first.process.terminate()
         assert first.process.wait(timeout=30) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["leads.db"], "the file alone has it all"
+    with closing(sqlite3.connect(tmp_path / "leads.db")) as database:
+        assert database.execute("SELECT id FROM leads_lead").fetchall() == [(lead["id"],)]
     port = free_port()
     command = [str(BIN / "leads-service"), "serve", "--port", str(port)]
     with running(command, {"LEADS_DATABASE": url}):
@@ -60,7 +68,7 @@ def test_reads_go_on_beside_an_import(url: str, tmp_path: Path) -> None:
     assert counts == {0, 200}
 
 
-def test_gunicorn(url: str) -> None:
+def test_gunicorn(url: str, tmp_path: Path) -> None:
     """Any WSGI server can run wsgi.py."""
     environment = {"LEADS_DATABASE": url}
     with running([str(BIN / "leads-service"), "user", "add", "alice"], environment) as command:
@@ -72,6 +80,7 @@ def test_gunicorn(url: str) -> None:
     with running(gunicorn, environment):
         wait_until_ready(port)
         assert create(f"http://127.0.0.1:{port}", token)[0] == 201
+    assert [path.name for path in tmp_path.iterdir()] == ["leads.db"]
 
 
 def test_wsgi_ends_with_one_line_when_a_setting_is_wrong(tmp_path: Path) -> None:
@@ -133,3 +142,46 @@ def test_workers_end_with_a_server_that_is_killed(url: str) -> None:
             poll.register(watch)
             assert poll.poll(20_000), "the worker has ended"
             os.close(watch)
+
+
+# The server's program, whose idle threads end after as many seconds as the first argument says.
+SHORT_IDLE = """
+import sys
+from functools import partial
+from leads_service.cli import server
+server.Granian = partial(server.Granian, blocking_threads_idle_timeout=int(sys.argv.pop(1)))
+from leads_service.__main__ import main
+main()
+"""
+
+
+def threads_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.slow)])
+def test_threads_that_end_do_not_take_the_worker_with_them(
+    url: str, tmp_path: Path, seconds: int
+) -> None:
+    """Granian ends threads that were idle for so long; each of them had a connection."""
+    port = free_port()
+    command = [str(BIN / "python"), "-c", SHORT_IDLE, str(seconds), "serve", "--port", str(port)]
+    log = (tmp_path / "log").open("w+")
+    command += ["--workers", "1", "--first-user", "admin"]
+    with log, running(command, {"LEADS_DATABASE": url}, log) as it:
+        base, token = f"http://127.0.0.1:{port}", wait_for_token(it)
+        wait_until_ready(port)
+        (worker,) = workers_of(it.pid)
+        exited = select.poll()
+        exited.register(os.pidfd_open(worker))
+        few = threads_of(worker)
+        with ThreadPoolExecutor(12) as clients:
+            list(clients.map(lambda _: create(base, token), range(36)))
+        many = threads_of(worker)
+        assert many > few
+        while threads_of(worker) > few:
+            assert exited.poll(100) == [], "the worker lives on"
+        assert [create(base, token)[0] for _ in range(3)] == [201] * 3
+        assert workers_of(it.pid) == [worker]
+        log.seek(0)
+        assert "Unexpected exit" not in log.read()

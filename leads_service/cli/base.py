@@ -50,9 +50,8 @@ def opened_service() -> Service:
 
 def ready_service() -> Service:
     """Return the application's service once its store is up to date."""
-    service = opened_service()
-    migrate(service.database)
-    return service
+    migrate(current_service().database)
+    return opened_service()
 
 
 def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

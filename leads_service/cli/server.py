@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 from shlex import quote
 
 import click
@@ -10,11 +11,14 @@ from flask.cli import with_appcontext
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
+from peewee import PeeweeException
 
 from leads_service.cli.base import ready_service
 from leads_service.cli.workers import LOGGING, prepare
 from leads_service.config import THREADS
+from leads_service.db import StoreError, opened, touch
 from leads_service.service import Service
+from leads_service.sqlite import close_for_good
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
@@ -49,9 +53,9 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
     if first_user is not None:
         click.echo(_welcome(service, first_user, base))
-    service.database.close()
+    close_for_good(service.database)  # a connection must not be carried across a fork
     prepare(service.database)
-    Granian(
+    server = Granian(
         APPLICATION,
         address=address,
         port=port,
@@ -64,7 +68,14 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,
-    ).serve()
+    )
+    try:
+        server.serve()
+    finally:
+        # Workers end without closing their connections. The last one to close moves the
+        # write-ahead log into the file, so that the file alone is the whole database.
+        with suppress(StoreError, PeeweeException), opened(service.database):
+            touch(service.database)
 
 
 def _free_address(host: str, port: int) -> str:

@@ -21,7 +21,7 @@ def migrate() -> None:
     \b
     Example:  leads-service db migrate
     """
-    applied = migrations.migrate(opened_service().database)
+    applied = migrations.migrate(current_service().database)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:

@@ -8,9 +8,9 @@ from sqlite3 import Error as SqliteError
 from peewee import PeeweeException, SqliteDatabase
 from playhouse.migrations import Runner
 
-from leads_service.connection import until_free
 from leads_service.db import StoreError, opened
-from leads_service.sqlite import Sqlite, writing
+from leads_service.locking import retry_while_locked
+from leads_service.sqlite import Sqlite, close_for_good, writing
 
 SCRIPTS = Path(__file__).parent
 PATIENCE = 600  # seconds that a start waits for another process's migrations to end
@@ -23,17 +23,27 @@ def migrate(database: SqliteDatabase) -> list[str]:
     nothing to do. Raises StoreError if the store is newer than this code, is no database, or
     can't be read or written. Closes the database unless it was open.
     """
+    if isinstance(database, Sqlite):
+        database.create_file()
     with _readable(database), _patience(database), opened(database):
         if isinstance(database, Sqlite):  # ours; in a host's file the host decides
-            # Kept in the file. Readers and the writer then do not wait for each other. The change
-            # itself needs the file for itself alone, and SQLite does not wait for that.
-            until_free(lambda: database.pragma("journal_mode", "wal"), PATIENCE)
-            if database.pragma("journal_mode") != "wal":
-                raise StoreError(f"{_name(database)} can't use WAL; keep it on a local disk")
+            _use_wal(database)
         if not pending(database):
             return []
         with writing(database):
             return list(_runner(database).up())
+
+
+def _use_wal(database: Sqlite) -> None:
+    """Let readers and the writer not wait for each other; the file keeps the setting."""
+    if database.pragma("journal_mode") == "wal":
+        return
+    # The change needs the file for itself alone, and SQLite does not wait for that.
+    retry_while_locked(lambda: database.pragma("journal_mode", "wal"), PATIENCE)
+    if database.pragma("journal_mode") != "wal":
+        raise StoreError(f"{_name(database)} can't use WAL; keep it on a local disk")
+    close_for_good(database)  # it was opened without a log
+    database.connect()
 
 
 def pending(database: SqliteDatabase) -> list[str]:
