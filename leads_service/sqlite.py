@@ -3,17 +3,17 @@
 import atexit
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from peewee import Database, OperationalError, SqliteDatabase
-from playhouse.pool import PooledSqliteDatabase
 
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.locking import GroupCommit, WriteLock, retry_while_locked
+from leads_service.statements import peewee_errors
 
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
@@ -38,26 +38,47 @@ class OpenFiles:
     The log's descriptor is opened once: the system tells of a write that failed once for each
     descriptor, and of none that failed before it was opened. No lock of SQLite's is on the log that
     closing the descriptor would drop: those of a WAL database are on the other two files.
+
+    A connection of their own serves what no thread's connection can do: a checkpoint while the
+    thread has the write lock, and saving a log that was removed.
     """
 
     def __init__(self, file: str):
-        self._paths = (file, f"{file}-wal")
+        self._file, self._log_file = file, f"{file}-wal"
         self._log: int | None = None
+        self._connection = Connection(file, timeout=0, check_same_thread=False)
+        try:
+            self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log
+        except sqlite3.Error:
+            self._connection.close()
+            raise
         with suppress(FileNotFoundError):  # a database that is not in WAL mode
-            self._log = os.open(self._paths[1], os.O_RDONLY)
-        self._identities = self._on_disk()
-
-    def _on_disk(self) -> list[tuple[int, int] | None]:
-        return [_identity(path) for path in self._paths]
+            self._log = os.open(self._log_file, os.O_RDONLY)
+            _flush_folder(file)  # the log may be new: its name has to be on the disk as well
+        self._file_identity = _identity(file)
+        self._log_identity = _identity(self._log_file)
 
     def are_current(self) -> bool:
         """Return whether both files still are the ones that were opened."""
-        return self._on_disk() == self._identities
+        return self.is_file_current() and _identity(self._log_file) == self._log_identity
 
-    def is_log_removed(self) -> bool:
-        """Return whether the log alone is gone, and nobody has made another one yet."""
-        file, log = self._identities
-        return log is not None and self._on_disk() == [file, None]
+    def is_file_current(self) -> bool:
+        """Return whether the database file still is the one that was opened."""
+        return _identity(self._file) == self._file_identity
+
+    def checkpoint(self) -> None:
+        """Copy the log's pages into the file, but those that a reader still needs as they were."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """Close the connection, saving what a log that was removed holds, if it can be.
+
+        While nobody has made another log, what is in the old one can still go into the file.
+        """
+        if self.is_file_current() and self._log is not None and not os.path.exists(self._log_file):
+            with suppress(sqlite3.Error):
+                self.checkpoint()
+        self._connection.close()
 
     def flush(self) -> None:
         """Wait until the log is on the disk; raises OSError.
@@ -77,23 +98,31 @@ class OpenFiles:
         if self._log is None:
             return
         offset = 0
-        with open(self._paths[1], "r+b", buffering=0) as log:
+        with open(self._log_file, "r+b", buffering=0) as log:
             while chunk := os.pread(log.fileno(), CHUNK, offset):
                 offset += os.pwrite(log.fileno(), chunk, offset)
         flush(self._log)
 
     def __del__(self) -> None:
-        """Close the log's descriptor; the connections that use it are gone."""
+        """Close the log's descriptor: no connection that may want to flush it is left."""
         if self._log is not None:
             os.close(self._log)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _flush_folder(file: str) -> None:
+    folder = os.open(os.path.dirname(file) or ".", os.O_RDONLY)
     try:
-        status = os.stat(path)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _identity(path: str) -> tuple[int, ...] | None:
+    """Return a file's inode and device; None if there is none."""
+    try:
+        return os.stat(path)[1:3]
     except OSError:
         return None
-    return status.st_dev, status.st_ino
 
 
 class Connection(sqlite3.Connection):
@@ -112,7 +141,7 @@ class Connection(sqlite3.Connection):
         return changes
 
 
-class Sqlite(PooledSqliteDatabase):
+class Sqlite(SqliteDatabase):
     """A SQLite database for many threads and processes.
 
     Connections belong to the database, not to threads, which take one for each request and give it
@@ -120,13 +149,17 @@ class Sqlite(PooledSqliteDatabase):
     and closing it there crashed the process (https://github.com/python/cpython/issues/119585).
     """
 
+    _connect: Callable[[], Connection]  # Peewee's
+    _lock: Any
+    _state: Any  # of this thread
+
     def __init__(self, file: str, *, busy_timeout: float = 5, **options: Any):
         """``busy_timeout``: for how many seconds a transaction that is to write waits to begin."""
-        self._files: OpenFiles | None = None  # of this process's connections
+        self._idle: list[Connection] = []
+        self._files: OpenFiles | None = None  # those of new connections
         super().__init__(
-            file, max_connections=None, factory=Connection, check_same_thread=False, **options
+            file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
         )
-        self.timeout = busy_timeout  # the argument of this name is how long to wait for the pool
         self._write_lock = WriteLock()
         self._group_commit = GroupCommit()
         self._uncopied = 0  # rows that were changed since the last checkpoint of this process
@@ -142,63 +175,76 @@ class Sqlite(PooledSqliteDatabase):
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Take a connection for this thread; return whether it had none.
 
-        One whose file was deleted or replaced is closed: what is written to it would be lost.
+        Raises OperationalError if there is none for this thread, or none can be opened.
         """
-        if reuse_if_open and not self.is_closed() and self._is_stale_here():
+        state = self._state
+        if not state.closed:
+            if not reuse_if_open:
+                raise OperationalError("connection already opened")
+            if state.conn.in_transaction or self._is_current(state.conn):
+                return False
             self.close()
-        return super().connect(reuse_if_open)  # type: ignore[no-any-return]
-
-    def _is_stale_here(self) -> bool:
-        connection = self.connection()
-        return not connection.in_transaction and not self._is_current(connection)
-
-    def _is_current(self, connection: Connection) -> bool:
-        return connection.files is self._files and connection.files.are_current()
-
-    def _connect(self) -> Connection:
-        connection: Connection = super()._connect()
-        if not hasattr(connection, "files"):  # a new one
-            try:
-                # SQLite opens the log at the first read.
-                connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-                if self._files is None or not self._files.are_current():
-                    self._files = OpenFiles(self.database)
-                connection.files = self._files
-            except BaseException:
-                super()._close(connection, close_conn=True)
-                raise
-        return connection
-
-    def _is_closed(self, connection: Connection) -> bool:
-        if self._is_current(connection):
-            return False
-        self._retire(connection)
+        with self._lock, peewee_errors:
+            state.set_connection(self._take())
         return True
 
-    def _can_reuse(self, connection: Connection) -> bool:
-        return (
-            len(self._connections) < MAX_IDLE_CONNECTIONS
-            and self._is_current(connection)
-            and super()._can_reuse(connection)
-        )
+    def close(self) -> bool:
+        """Give this thread's connection back; return whether it had one."""
+        state = self._state
+        if state.closed:
+            return False
+        if state.transactions:
+            raise OperationalError("a transaction is open")
+        connection = state.conn
+        state.closed, state.conn = True, None
+        with self._lock:
+            if connection.in_transaction:
+                connection.rollback()
+            if connection.files is self._files and len(self._idle) < MAX_IDLE_CONNECTIONS:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return True
 
-    def close_idle(self) -> None:
-        """Close the connections that no thread has; those in use, when they are given back."""
-        super().close_idle()
-        self._files = None
+    def close_for_good(self) -> None:
+        """Close this thread's connection and those that are idle.
 
-    def _close_raw(self, connection: Connection) -> None:
-        self._retire(connection)
-
-    def _retire(self, connection: Connection) -> None:
-        """Close a connection for good, saving what a log that was removed holds, if it can be.
-
-        While nobody has made another log, what is in the old one can still go into the file.
+        Those that other threads have are closed when they are given back.
         """
-        with suppress(sqlite3.Error):
-            if hasattr(connection, "files") and connection.files.is_log_removed():
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        connection.close()
+        with self._lock:
+            self._leave_files()
+        self.close()
+
+    def _leave_files(self) -> None:
+        """Let no connection to the files be used any longer than it is already."""
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+        while self._idle:
+            self._idle.pop().close()
+
+    def _is_current(self, connection: Connection) -> bool:
+        """Return whether what is read over a connection is what is there.
+
+        A log that was removed matters to writes, which look for it. Reads need not.
+        """
+        return connection.files is self._files and connection.files.is_file_current()
+
+    def _take(self) -> Connection:
+        """Return an idle connection, or a new one."""
+        if self._idle:
+            connection = self._idle.pop()
+            if self._is_current(connection):
+                return connection
+            connection.close()
+            self._leave_files()
+        if self._files is not None and not self._files.are_current():
+            self._leave_files()
+        if self._files is None:
+            self._files = OpenFiles(self.database)
+        connection = self._connect()
+        connection.files = self._files
+        return connection
 
     # Transactions
 
@@ -212,10 +258,13 @@ class Sqlite(PooledSqliteDatabase):
         try:
             try:
                 self._begin(lock_type)
+                is_writable = self.connection().files.are_current()
             except OperationalError as error:
                 if "readonly" not in str(error):
                     raise
-                self.manual_close()  # it was opened when the file could not be written
+                is_writable = False  # the file was not when it was opened
+            if not is_writable:
+                self.close_for_good()
                 self._begin(lock_type)
             self._maintain_log()
         except BaseException:
@@ -243,14 +292,12 @@ class Sqlite(PooledSqliteDatabase):
             self._copy_log()
 
     def _copy_log(self) -> None:
-        """Copy the log's pages into the file, on a connection beside the one that has the lock.
+        """Copy the log's pages into the file, with SQLite's write lock held.
 
-        With the lock held, no process can begin the log anew meanwhile. SQLite 3.7.0 to 3.51.2
-        may corrupt the file if one does: https://www.sqlite.org/wal.html#walresetbug.
-        Pages that a reader still needs as they were stay for the next time.
+        So no process can begin the log anew meanwhile. SQLite 3.7.0 to 3.51.2 may corrupt the file
+        if one does: https://www.sqlite.org/wal.html#walresetbug.
         """
-        with closing(Connection(self.database, timeout=0)) as beside:
-            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self.connection().files.checkpoint()
         self._uncopied = 0
 
     def checkpoint(self) -> None:
@@ -293,14 +340,15 @@ _databases: WeakSet[Sqlite] = WeakSet()
 def _close_all() -> None:
     """Close what is idle, so that the last process to end leaves one file without a log."""
     for database in list(_databases):
-        close_for_good(database)
+        database.close_for_good()
 
 
 def close_for_good(database: SqliteDatabase) -> None:
     """Close this thread's connection, and all that are idle: before a fork, and at the end."""
-    database.close()
     if isinstance(database, Sqlite):
-        database.close_idle()
+        database.close_for_good()
+    else:
+        database.close()
 
 
 @contextmanager

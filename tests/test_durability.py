@@ -183,7 +183,7 @@ def test_the_log_is_opened_with_the_connection(alice: Caller, service: Service) 
     sqlite.close_for_good(service.database)
     assert open_files().count(log) == 0
     alice.client.get("/v1/leads")
-    assert open_files().count(log) == 2, "SQLite's, and the one to flush"
+    assert open_files().count(log) == 3, "SQLite's of two connections, and the one to flush"
 
 
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:

@@ -63,7 +63,7 @@ ROOMS = {
     "statements": set(),
     "exceptions": set(),
     "locking": {"exceptions"},
-    "sqlite": {"exceptions", "locking"},
+    "sqlite": {"exceptions", "locking", "statements"},
     "strict_json": set(),
     "stub": {"app", "cli", "config", "db", "files", "logs", "models", "responses", "service"}
     | {"stub", "transfer"},
