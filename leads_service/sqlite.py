@@ -29,6 +29,9 @@ CHUNK = 2**20  # bytes
 # Errors of a COMMIT that could not write, of which the mark of the commit is the last.
 BEFORE_COMMIT = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
 
+# Versions without the WAL-reset bug.
+SAFE_IN_SERIES: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
+
 flush = getattr(os, "fdatasync", os.fsync)  # macOS has the second only
 
 
@@ -349,6 +352,14 @@ def close_for_good(database: SqliteDatabase) -> None:
         database.close_for_good()
     else:
         database.close()
+
+
+def has_safe_wal_reset(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
+    """Return whether SQLite of this version is free of https://www.sqlite.org/wal.html#walresetbug.
+
+    3.51.3 and later are, and of older series 3.44.6 and 3.50.7; STRICT tables need 3.37 at least.
+    """
+    return version >= SAFE_IN_SERIES.get(version[:2], (3, 51, 3))
 
 
 @contextmanager

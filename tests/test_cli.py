@@ -24,9 +24,11 @@ from flask.testing import FlaskClient
 
 from leads_service import create_app
 from leads_service.cli import commands
+from leads_service.cli.store import WAL_RESET
 from leads_service.config import ConfigError
 from leads_service.logs import logger
 from leads_service.service import Service
+from leads_service.sqlite import has_safe_wal_reset
 
 NOW = "2026-11-22T22:03:11.123456Z"
 TOKEN = re.compile(r"leads_[\w-]{43}\n")
@@ -369,23 +371,43 @@ def test_ids_that_are_none(run: Run, token_id: str) -> None:
 # The store
 
 
+SQLITE = f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_safe"),
+    [
+        ((3, 40, 1), False),
+        ((3, 44, 5), False),
+        ((3, 44, 6), True),
+        ((3, 45, 0), False),
+        ((3, 50, 7), True),
+        ((3, 51, 2), False),
+        ((3, 51, 3), True),
+        ((3, 53, 0), True),
+    ],
+)
+def test_versions_of_sqlite(version: tuple[int, int, int], is_safe: bool) -> None:
+    assert has_safe_wal_reset(version) == is_safe
+
+
 def test_db(url: str, tmp_path: Path) -> None:
     file = tmp_path / "leads.db"
-    status = f"file:   {file} (not there yet)\nschema: pending everything\n"
+    status = f"file:   {file} (not there yet)\nschema: pending everything\n{SQLITE}"
     assert leads_service("db", "status", LEADS_DATABASE=url) == (0, status, "")
     assert not file.exists()
     applied = "applied 0001_initial\napplied 0002_idempotency\n"
     assert leads_service("db", "migrate", LEADS_DATABASE=url) == (0, applied, "")
     current = "The schema is up to date.\n"
     assert leads_service("db", "migrate", LEADS_DATABASE=url) == (0, current, "")
-    status = f"file:   {file} ({file.stat().st_size:,} bytes)\nschema: up to date\n"
+    status = f"file:   {file} ({file.stat().st_size:,} bytes)\nschema: up to date\n{SQLITE}"
     assert leads_service("db", "status", LEADS_DATABASE=url) == (0, status, "")
 
 
 def test_db_status_of_an_empty_file(program: Run, tmp_path: Path) -> None:
     file = tmp_path / "leads.db"
     file.touch()
-    status = f"file:   {file} (0 bytes)\nschema: pending 0001_initial, 0002_idempotency\n"
+    status = f"file:   {file} (0 bytes)\nschema: pending 0001_initial, 0002_idempotency\n{SQLITE}"
     assert program("db", "status") == (0, status, "")
 
 

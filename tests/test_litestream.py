@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import BIN, ROOT, free_port, wait_for_token, wait_until_ready
 
-from leads_service import create_app
+from leads_service import create_app, sqlite
 
 LITESTREAM = BIN / "litestream"
 CONFIG = ROOT / "deploy" / "litestream.yml"
@@ -123,6 +123,38 @@ def test_a_lost_machine(database: Path) -> None:
     client = create_app().test_client()
     answer = client.get("/v1/leads?limit=1", headers={"Authorization": f"Bearer {token}"})
     assert answer.json["data"][0]["id"] == max(found)
+
+
+def test_a_flush_that_fails_beside_a_reader_that_stays(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Litestream reads for as long as it runs, so that the log can't be begun anew."""
+
+    def fail(_: int) -> None:
+        raise OSError("the disk is gone")
+
+    app = create_app()
+    accounts = app.extensions["leads_service"].accounts
+    accounts.add_user("alice")
+    headers = {"Authorization": f"Bearer {accounts.create_token('alice')}"}
+
+    def post() -> int:
+        answer = app.test_client().post("/v1/leads", json={"company_id": 1}, headers=headers)
+        return answer.status_code
+
+    with until_killed(LITESTREAM, "replicate", "-config", CONFIG) as replication:
+        while not list(tmp_path.glob("replica/**/*.ltx")):
+            assert replication.poll() is None
+            sleep(0.05)
+        with monkeypatch.context() as broken:
+            broken.setattr(sqlite, "flush", fail)
+            assert [post() for _ in range(3)] == [503] * 3
+        assert [post() for _ in range(24)] == [201] * 24
+    litestream("replicate", "-once")
+    lose(database)
+    litestream("restore", database)
+    with closing(sqlite3.connect(database)) as restored:
+        assert restored.execute("SELECT count(*) FROM leads_lead").fetchone() == (25,)
 
 
 def test_a_restored_database_is_replicated_further(database: Path) -> None:

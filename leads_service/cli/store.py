@@ -1,5 +1,6 @@
 """Commands about the store."""
 
+import sqlite3
 from pathlib import Path
 
 import click
@@ -10,6 +11,11 @@ from leads_service.cli.base import opened_service
 from leads_service.copies import problems
 from leads_service.db import StoreError
 from leads_service.service import current_service
+from leads_service.sqlite import has_safe_wal_reset
+
+WAL_RESET = (
+    " (has the WAL-reset bug, which this service avoids; let no other program write to the file)"
+)
 
 db = AppGroup("db", help="The store's schema.")
 
@@ -55,3 +61,4 @@ def status() -> None:
     # Opening it would make the file.
     pending = migrations.pending(opened_service().database) if file.exists() else ["everything"]
     click.echo(f"schema: {'pending ' + ', '.join(pending) if pending else 'up to date'}")
+    click.echo(f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}")
