@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from peewee import Database, OperationalError, SqliteDatabase
+from peewee import Database, OperationalError, PeeweeException, SqliteDatabase
 
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.locking import GroupCommit, WriteLock, retry_while_locked
@@ -343,7 +343,8 @@ _databases: WeakSet[Sqlite] = WeakSet()
 def _close_all() -> None:
     """Close what is idle, so that the last process to end leaves one file without a log."""
     for database in list(_databases):
-        database.close_for_good()
+        with suppress(PeeweeException, sqlite3.Error):  # it ends in the middle of something
+            database.close_for_good()
 
 
 def close_for_good(database: SqliteDatabase) -> None:
