@@ -1,6 +1,7 @@
 """What only SQLite speaks: its connections, transactions, flushes and pragmas."""
 
 import atexit
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from peewee import Database, OperationalError, PeeweeException, SqliteDatabase
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.locking import GroupCommit, WriteLock, retry_while_locked
 from leads_service.statements import peewee_errors
+
+logger = logging.getLogger(__name__)
 
 PRAGMAS = {
     # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
@@ -269,7 +272,13 @@ class Sqlite(SqliteDatabase):
             if not is_writable:
                 self.close_for_good()
                 self._begin(lock_type)
-            self._maintain_log()
+            if self._group_commit.has_failed:
+                self._rewrite_log()
+            if self._uncopied >= CHECKPOINT_INTERVAL:
+                self._copy_log()
+                # SQLite begins the log anew for a transaction that finds all of it copied.
+                super().rollback()
+                self._begin(lock_type)
         except BaseException:
             self.rollback()
             raise
@@ -283,16 +292,13 @@ class Sqlite(SqliteDatabase):
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
-    def _maintain_log(self) -> None:
-        """See to the log while no process can write to it: this thread holds SQLite's lock."""
-        if self._group_commit.has_failed:
-            try:
-                self.connection().files.rewrite_log()
-            except OSError as error:
-                raise OperationalError(f"the log can't be flushed: {error}") from error
-            self._group_commit.recovered()
-        if self._uncopied >= CHECKPOINT_INTERVAL:
-            self._copy_log()
+    def _rewrite_log(self) -> None:
+        """Bring all of the log to the disk after a flush that failed; raises OperationalError."""
+        try:
+            self.connection().files.rewrite_log()
+        except OSError as error:
+            raise OperationalError(f"the log can't be flushed: {error}") from error
+        self._group_commit.recovered()
 
     def _copy_log(self) -> None:
         """Copy the log's pages into the file, with SQLite's write lock held.
@@ -300,8 +306,11 @@ class Sqlite(SqliteDatabase):
         So no process can begin the log anew meanwhile. SQLite 3.7.0 to 3.51.2 may corrupt the file
         if one does: https://www.sqlite.org/wal.html#walresetbug.
         """
-        self.connection().files.checkpoint()
         self._uncopied = 0
+        try:
+            self.connection().files.checkpoint()
+        except sqlite3.Error as error:  # the log goes on growing; what is stored is stored
+            logger.warning("the checkpoint failed, to be tried again: %s", error)
 
     def checkpoint(self) -> None:
         """Copy the log's pages into the file, so that the log can begin anew."""

@@ -3,7 +3,7 @@
 import os
 from contextlib import closing
 from pathlib import Path
-from sqlite3 import connect
+from sqlite3 import OperationalError, connect
 from threading import Event, Thread
 
 import pytest
@@ -184,6 +184,29 @@ def test_the_log_is_opened_with_the_connection(alice: Caller, service: Service) 
     assert open_files().count(log) == 0
     alice.client.get("/v1/leads")
     assert open_files().count(log) == 3, "SQLite's of two connections, and the one to flush"
+
+
+def test_a_checkpoint_now_and_then(
+    alice: Caller,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The log begins anew; a checkpoint that fails fails no write, and is tried again."""
+    monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 10)
+    log = Path(f"{service.database.database}-wal")
+
+    def fail(_: object) -> None:
+        raise OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite.OpenFiles, "checkpoint", fail)
+        assert [post(alice.client, number)[0] for number in range(1, 31)] == [201] * 30
+    assert "the checkpoint failed, to be tried again: disk I/O error" in capsys.readouterr().err
+    assert [post(alice.client, number)[0] for number in range(31, 41)] == [201] * 10
+    before = log.stat().st_size
+    assert [post(alice.client, number)[0] for number in range(41, 101)] == [201] * 60
+    assert log.stat().st_size == before, "it has begun anew six times"
 
 
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:
