@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import urllib.request
 from pathlib import Path
 
 from conftest import BIN, Server, free_port, running, serve, wait_until_ready
+
+from leads_service.cli.supervisor import next_pause
 
 
 def create(base: str, token: str) -> tuple[int, dict[str, object], str]:
@@ -133,3 +136,58 @@ def test_workers_end_with_a_server_that_is_killed(url: str) -> None:
             poll.register(watch)
             assert poll.poll(20_000), "the worker has ended"
             os.close(watch)
+
+
+def listeners(port: int) -> int:
+    """Return how many workers take connections: each has a socket of its own for that."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in rows)
+
+
+def kill(worker: int) -> None:
+    """Kill a worker, and return when it is gone."""
+    watch = os.pidfd_open(worker)
+    os.kill(worker, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(watch)
+    assert poll.poll(20_000)
+    os.close(watch)
+
+
+def ask_until_there_are_two(server: Server) -> list[int]:
+    """Ask how the service is, until two workers answer, and return their ids."""
+    port = int(server.url.rpartition(":")[2])
+    while True:
+        with urllib.request.urlopen(f"{server.url}/healthz", timeout=20) as answer:
+            assert answer.status == 200
+        if listeners(port) == 2:
+            return workers_of(server.process.pid)
+
+
+def test_a_worker_that_is_killed_is_replaced_every_time(url: str, tmp_path: Path) -> None:
+    """And whatever happens to it, the other one answers."""
+    log = tmp_path / "log"
+    with log.open("w") as stderr, serve(url, "--workers", "2", log=stderr) as server:
+        steady, victim = ask_until_there_are_two(server)
+        for _ in range(4):
+            kill(victim)
+            workers = ask_until_there_are_two(server)
+            assert steady in workers
+            (victim,) = {*workers} - {steady}
+    assert len(re.findall(r"worker-2 died \(exit code -9\)", log.read_text())) == 4
+
+
+def test_workers_that_die_at_once_are_replaced_later_and_later() -> None:
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(next_pause(pauses[-1], lived=1))
+    assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
+    assert next_pause(5, lived=60) == 0
+
+
+def test_a_stop_while_a_worker_is_missing(url: str) -> None:
+    with serve(url, "--workers", "2") as server:
+        for _ in range(2):
+            kill(max(ask_until_there_are_two(server)))
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0

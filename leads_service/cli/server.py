@@ -7,11 +7,11 @@ from shlex import quote
 
 import click
 from flask.cli import with_appcontext
-from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from leads_service.cli.base import ready_service
+from leads_service.cli.supervisor import Supervisor
 from leads_service.cli.workers import LOGGING, prepare
 from leads_service.config import THREADS
 from leads_service.service import Service
@@ -51,7 +51,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         click.echo(_welcome(service, first_user, base))
     service.database.close()
     prepare(service.database)
-    Granian(
+    Supervisor(
         APPLICATION,
         address=address,
         port=port,
@@ -59,7 +59,6 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         factory=True,
         workers=workers,
         blocking_threads=THREADS,
-        respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
         websockets=False,
         log_level=LogLevels.warning,
