@@ -16,7 +16,7 @@ from conftest import BIN, ROOT, Caller, Server, free_port
 
 from leads_service import config
 from leads_service.cli import commands
-from leads_service.cli.server import STOP_WITHIN
+from leads_service.cli.server import MAX_CONNECTIONS, OTHER_FILES, STOP_WITHIN
 from leads_service.parser import MAX_BODY
 
 DEPLOY = ROOT / "deploy"
@@ -167,6 +167,24 @@ def test_compose_replicates_the_database_of_the_service() -> None:
 def test_a_stop_waits_for_the_requests_in_flight() -> None:
     assert seconds(SERVICES["leads"]["stop_grace_period"]) > STOP_WITHIN
     assert seconds(unit("leads-service.service")["TimeoutStopSec"]) > STOP_WITHIN
+
+
+def test_every_worker_may_open_a_file_for_each_connection() -> None:
+    files = int(unit("leads-service.service")["LimitNOFILE"])
+    assert files >= MAX_CONNECTIONS + OTHER_FILES
+
+
+def test_the_proxy_hangs_up_first() -> None:
+    """Otherwise it might send a request just when the service hangs up."""
+    idle = options(["leads-service", "serve"])["idle_timeout"]
+    assert seconds(re.search(r"\bkeepalive (\w+)", CADDYFILE)[1]) < idle
+
+
+def test_the_firewall_counts_connections_to_the_proxy() -> None:
+    rules = (DEPLOY / "connections.nft").read_text()
+    published = {port.partition(":")[0] for port in SERVICES["proxy"]["ports"]}
+    counted = re.findall(r"tcp dport \{ (.+?) \} .* ct count over", rules)
+    assert [set(ports.split(", ")) for ports in counted] == [published, published]
 
 
 def test_the_proxy_refuses_what_the_service_would_in_its_words(alice: Caller) -> None:

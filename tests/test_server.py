@@ -3,10 +3,15 @@
 import json
 import os
 import re
+import resource
 import select
 import signal
+import socket
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from conftest import BIN, Server, free_port, running, serve, wait_until_ready
@@ -191,3 +196,48 @@ def test_a_stop_while_a_worker_is_missing(url: str) -> None:
             kill(max(ask_until_there_are_two(server)))
         server.process.terminate()
         assert server.process.wait(timeout=30) == 0
+
+
+@contextmanager
+def at_most(files: int) -> Iterator[None]:
+    """Let this process, and what it starts, open no more files than that."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@contextmanager
+def connected(server: Server, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Hold connections to a server, on each of which a wait takes at most 20 seconds."""
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with ExitStack() as stack:
+        connection = partial(socket.create_connection, address, timeout=20)
+        yield [stack.enter_context(connection()) for _ in range(count)]
+
+
+def test_1100_connections_that_send_nothing_keep_nobody_out(url: str) -> None:
+    """One worker holds them all, though the limit that it inherits is too low for that."""
+    options = ("--workers", "1", "--idle-timeout", "600")
+    with at_most(1300), serve(url, *options) as server, connected(server, 1100) as silent:
+        with urllib.request.urlopen(f"{server.url}/healthz", timeout=20) as answer:
+            assert answer.status == 200
+        poll = select.poll()
+        for connection in silent:
+            poll.register(connection)
+        assert not [found for found in poll.poll(0) if found[1] & select.POLLIN], "none is closed"
+
+
+def test_silent_connections_are_closed(url: str) -> None:
+    """Those that send nothing, a part of a request, or a request and then no other."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serve(url, "--idle-timeout", "2") as server, connected(server, 3) as connections:
+        answers = []
+        for connection, sent in zip(connections, (b"", request[:-9], request), strict=True):
+            connection.sendall(sent)
+        for connection in connections:
+            with connection.makefile("rb") as stream:
+                answers.append(stream.read()[:15])  # once it is at its end
+    assert answers == [b"", b"", b"HTTP/1.1 200 OK"]
