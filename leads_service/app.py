@@ -106,7 +106,7 @@ def create_app(
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
     hops = app.config["LEADS_PROXY_HOPS"]
-    throttle = Throttle(app.config["LEADS_AUTH_FAILURES"], knows_addresses=hops > 0)
+    throttle = Throttle(app.config["LEADS_AUTH_FAILURES"])
     mount(
         app,
         database,

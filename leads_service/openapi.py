@@ -71,7 +71,7 @@ _RESPONSES = {
         "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it."
     ),
     429: _error(
-        "Too many invalid tokens came from the caller's address.",
+        "Too many invalid tokens came from the caller's address; this one was not looked at.",
         Retry_After=header("Seconds to wait.", 1, "integer"),
     ),
     500: _error("Something unforeseen; the message holds the request's id and nothing else."),
