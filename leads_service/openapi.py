@@ -65,6 +65,9 @@ _RESPONSES = {
     ),
     403: _error("The token is read-only."),
     404: _error("The caller has no lead with this id."),
+    411: _error(
+        "The body is chunked, and the server can't tell whether all of it came; send its length."
+    ),
     413: _error("The body is larger than 256 KiB."),
     415: _error("The Content-Type is not application/json."),
     422: _error(

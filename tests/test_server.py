@@ -77,9 +77,12 @@ def test_gunicorn(url: str) -> None:
         token = command.stdout.read().strip()
     port = free_port()
     gunicorn = [str(BIN / "gunicorn"), "wsgi:app", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
-    with running(gunicorn, environment):
+    with running(gunicorn, environment) as process:
         wait_until_ready(port)
-        assert create(f"http://127.0.0.1:{port}", token)[0] == 201
+        server = Server(f"http://127.0.0.1:{port}", token, process)
+        assert create(server.url, token)[0] == 201
+        assert send_chunked(server, WHOLE) == 201
+        assert {send_chunked(server, chunks) for chunks in CUT_OFF} == {400}
 
 
 def test_wsgi_ends_with_one_line_when_a_setting_is_wrong(tmp_path: Path) -> None:
@@ -241,3 +244,27 @@ def test_silent_connections_are_closed(url: str) -> None:
             with connection.makefile("rb") as stream:
                 answers.append(stream.read()[:15])  # once it is at its end
     assert answers == [b"", b"", b"HTTP/1.1 200 OK"]
+
+
+WHOLE = b'11\r\n{"company_id": 1}\r\n0\r\n\r\n'
+CUT_OFF = [WHOLE[:-2], WHOLE[:-5], WHOLE[:-7], WHOLE[:-5] + b"5\r\n  "]  # the JSON is whole
+
+
+def send_chunked(server: Server, chunks: bytes) -> int:
+    """Create a lead with a chunked body, or a part of one, and return the status."""
+    head = (
+        "POST /v1/leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {server.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with connected(server) as (connection,):
+        connection.sendall(head.encode() + chunks)
+        if chunks in CUT_OFF:
+            connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            return int(stream.readline().split()[1])
+
+
+def test_a_chunked_body_is_refused_as_it_may_be_cut_off(server: Server) -> None:
+    """granian hands all of these over in the same way."""
+    assert {send_chunked(server, chunks) for chunks in (WHOLE, *CUT_OFF)} == {411}
+    assert send_chunked(server, b"41000\r\n" + bytes(0x41000) + b"\r\n0\r\n\r\n") == 413
