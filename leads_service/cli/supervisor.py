@@ -26,14 +26,14 @@ class Supervisor(MPServer):
     """Granian, but for what it does about workers that die.
 
     It ends all of them when one dies twice within 5.5 seconds, and no option tells it not to. It
-    also may lose a death, or a signal to stop, that comes while it attends to another one. So the
-    loop in which it waits for either is this one's, and everything else granian's.
+    may also lose a death, or a signal to stop, that comes while it attends to another death. So the
+    loop that waits for both is ours, and all else granian's.
     """
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        # Who has died is found by looking. What granian lists here is its exit code's reason not
-        # to be 0 though it was told to stop.
+        # Nothing is kept here: who has died is found by looking, and granian would end with exit
+        # code 1 for what it lists, though it was told to stop.
         self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]
         self._pauses: dict[int, float] = {}  # seconds, by the worker's index
         self._due: dict[int, float] = {}  # when to replace the worker with the index
@@ -49,7 +49,7 @@ class Supervisor(MPServer):
                     self._plan(worker)
             for index in [index for index, due in self._due.items() if due <= monotonic()]:
                 self._replace(index, spawn_target, target_loader)
-            # Set by a death and by a signal. Who waits has not cleared what it has not looked at.
+            # Set by a death and by a signal; cleared before the next look, so that none gets lost.
             self.main_loop_interrupt.wait(self._patience())
             self.main_loop_interrupt.clear()
 
