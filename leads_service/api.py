@@ -30,7 +30,7 @@ SANE_KEY = re.compile(r"[ -~]{1,255}")
 SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 __all__ = ["blp"]
 
-WRITE_ERRORS = (400, 401, 403, 413, 415, 422, 429, 500, 503)
+WRITE_ERRORS = (400, 401, 403, 411, 413, 415, 422, 429, 500, 503)
 
 
 @blp.route("/leads")

@@ -5,11 +5,10 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-from flask import Flask, Request, request
+from flask import Flask, request
 from flask_cors import CORS
 from peewee import SqliteDatabase
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, metrics, migrations, scoring
 from leads_service.blueprint import READING, admit, leave
@@ -22,6 +21,7 @@ from leads_service.responses import WholeResponse, error_response
 from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
+LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 CORS_OPTIONS: dict[str, Any] = {
     "methods": ["GET", "PATCH", "POST"],
@@ -57,22 +57,6 @@ class Application(Flask):
         """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""
         return func
 
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the view for a path; Flask's parses the host, which no route needs."""
-        if request is None:
-            return super().create_url_adapter(request)
-        environ = request.environ
-        return MapAdapter(
-            self.url_map,
-            server_name=request.environ["SERVER_NAME"],
-            script_name=environ.get("SCRIPT_NAME", "") + "/",
-            subdomain="",
-            url_scheme=environ["wsgi.url_scheme"],
-            path_info=request.path,
-            default_method=environ["REQUEST_METHOD"],
-            query_args=environ["QUERY_STRING"],
-        )
-
 
 def create_app(
     settings: dict[str, Any] | None = None,
@@ -91,6 +75,8 @@ def create_app(
     app = Application(__name__, instance_path=instance_path, static_folder=None)
     app.url_map.merge_slashes = False  # // is no path of ours; it would be answered with a page
     app.config.update(SPEC, **config.load(settings))
+    if hosts := config.names(app.config["LEADS_HOSTS"]):
+        app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK]
     logs.configure(app.config["LEADS_LOG_LEVEL"])
     if database is None:
         database = db.open_database(
@@ -107,7 +93,7 @@ def create_app(
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
     hops = app.config["LEADS_PROXY_HOPS"]
-    throttle = Throttle(app.config["LEADS_AUTH_FAILURES"], knows_addresses=hops > 0)
+    throttle = Throttle(app.config["LEADS_AUTH_FAILURES"])
     mount(
         app,
         database,
@@ -119,13 +105,13 @@ def create_app(
     )
     api.register_blueprint(pages)
     app.cli.add_command(commands)
-    if origins := config.origins(app.config["LEADS_CORS_ORIGINS"]):
+    if origins := config.names(app.config["LEADS_CORS_ORIGINS"]):
         CORS(app, origins=origins, **CORS_OPTIONS)
     if token := app.config["LEADS_METRICS_TOKEN"]:
         metrics.install(app, token, throttle)
     if hops:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+            _only_http(app.wsgi_app), x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
         )
     return app
 
@@ -138,6 +124,17 @@ def application() -> Flask:
     knows from its first moment how to stop; one that is spawned makes its own.
     """
     return create_app(migrate=False)
+
+
+def _only_http(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the application, for which a scheme that is neither http nor https was not sent."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["wsgi.url_scheme"] not in ("http", "https"):
+            environ["wsgi.url_scheme"] = environ["werkzeug.proxy_fix.orig"]["wsgi.url_scheme"]
+        return app(environ, start_response)
+
+    return call
 
 
 def _admit_nowhere() -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from flask_httpauth import HTTPTokenAuth
@@ -24,18 +25,16 @@ def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
 
     def current_caller() -> Caller:
         credentials = auth.get_auth()
-        caller: Caller | None = auth.authenticate(credentials, None)
-        if caller is not None:
-            return caller
-        challenge = auth.authenticate_header()
         if credentials is None:
-            _refuse("A token is needed: send it as 'Authorization: Bearer TOKEN'.", challenge)
-        if seconds := throttle.fail():
-            message = "Too many invalid tokens came from your address; try again later."
-            abort(429, message=message, headers={"Retry-After": str(seconds)})
-        # RFC 6750, section 3.1
-        challenge += ', error="invalid_token"'
-        _refuse("The token is unknown, expired or revoked.", challenge)
+            message = "A token is needed: send it as 'Authorization: Bearer TOKEN'."
+            _refuse(message, auth.authenticate_header())
+        find = partial(auth.authenticate, credentials, None)
+        caller: Caller | None = throttle.look_up(credentials.token or "", find)
+        if caller is None:
+            # RFC 6750, section 3.1
+            challenge = f'{auth.authenticate_header()}, error="invalid_token"'
+            _refuse("The token is unknown, expired or revoked.", challenge)
+        return caller
 
     return current_caller
 

@@ -15,6 +15,7 @@ from flask import Config
 THREADS = 8
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")  # .example.com is every host below it, too
 
 
 class ConfigError(Exception):
@@ -38,13 +39,15 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def origins(value: str | None) -> list[str]:
-    """Return the origins in a setting."""
-    return [] if value is None else [origin.strip() for origin in value.split(",")]
+def names(value: str | None) -> list[str]:
+    """Return what a setting lists with commas between."""
+    return [] if value is None else [name.strip() for name in value.split(",")]
 
 
-def _origins(value: Any) -> bool:
-    return value is None or (_text(value) and all(map(ORIGIN.fullmatch, origins(value))))
+def _list_of(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: (
+        value is None or (_text(value) and all(map(pattern.fullmatch, names(value))))
+    )
 
 
 SETTINGS = {
@@ -61,7 +64,12 @@ SETTINGS = {
         60, _whole(0, 1_000_000), "a whole number of invalid tokens a minute, 0 for no limit"
     ),
     "LEADS_CORS_ORIGINS": Setting(
-        None, _origins, "origins such as https://app.example.com, with commas between them"
+        None, _list_of(ORIGIN), "origins such as https://app.example.com, with commas between them"
+    ),
+    "LEADS_HOSTS": Setting(
+        None,
+        _list_of(HOST),
+        "names such as leads.example.com, without ports, with commas between them",
     ),
     "LEADS_METRICS_TOKEN": Setting(
         None,

@@ -60,7 +60,7 @@ def init_app(
         api=api,
         url_prefix=url_prefix,
         clock=clock,
-        throttle=Throttle(settings["LEADS_AUTH_FAILURES"], knows_addresses=False),
+        throttle=Throttle(settings["LEADS_AUTH_FAILURES"]),
         is_hosted=True,
         shares_database=shares_database,
     )

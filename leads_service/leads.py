@@ -12,6 +12,9 @@ from leads_service.scoring import Scorer, score
 from leads_service.sqlite import writing
 from leads_service.statements import Statement
 
+MAX_PAGE = 1024 * 1024  # bytes, which are in memory for as long as a client does not read them
+MAX_CHARACTER = 4  # bytes
+
 
 class LeadNotFoundError(LookupError):
     """The user has no lead with this id; whether somebody else has one is not for them to know."""
@@ -93,6 +96,7 @@ class Leads:
     ) -> Page:
         """Return at most ``limit`` leads that pass all ``filters``, newest first.
 
+        There are fewer, but one, on a page that would have more than MAX_PAGE bytes.
         ``cursor`` is the id of the lead that the page before ended with; raises CursorNotFoundError
         if the user has no such lead. ``filters`` are those of the API; the two dates are
         whole days in UTC, both included.
@@ -103,10 +107,14 @@ class Leads:
         values = queries.page_values(filters, last)
         statement = self._page(frozenset(values))
         ((ids, leads),) = statement.rows(values | {"user_id": user_id, "limit": limit + 1})
-        if ids is None or ids.count(",") < limit:
-            return Page(f"[{leads or ''}]", None, has_more=False)
-        leads, _, _ = leads.rpartition(queries.BETWEEN)
-        return Page(f"[{leads}]", int(ids.split(",")[-2]), has_more=True)
+        if ids is None:
+            return Page("[]", None, has_more=False)
+        asked = leads if ids.count(",") < limit else leads[: leads.rindex(queries.BETWEEN)]
+        page = fitting(asked, MAX_PAGE)
+        if not (left_out := leads.count(queries.BETWEEN, len(page))):
+            return Page(f"[{page}]", None, has_more=False)
+        last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
+        return Page(f"[{page}]", int(last_id), has_more=True)
 
     def _new(self, user_id: int, company_id: int, notes: str) -> dict[str, Any]:
         lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}
@@ -128,3 +136,16 @@ class Leads:
             statement = Statement(self._database, queries.select_page(names))
             self._pages[names] = statement
         return statement
+
+
+def fitting(leads: str, size: int) -> str:
+    """Return as many of the leads, but one at least, as fit into ``size`` bytes."""
+    if len(leads) * MAX_CHARACTER <= size:
+        return leads
+    encoded, between = leads.encode(), queries.BETWEEN.encode()
+    if len(encoded) <= size:
+        return leads
+    end = encoded.rfind(between, 0, size + len(between))
+    if end < 0:
+        end = encoded.find(between)
+    return leads if end < 0 else encoded[:end].decode()

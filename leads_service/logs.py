@@ -13,9 +13,12 @@ from typing import Any, NamedTuple, TextIO
 import orjson
 from flask import Response, g, has_request_context, request
 
+from leads_service.accounts import TOKEN_MARK
+
 logger = logging.getLogger("leads_service")
 
-SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# Without what looks like a token, or a part of one: it would get into the log.
+SANE_ID = re.compile(rf"(?!.*{TOKEN_MARK})[A-Za-z0-9._:-]{{1,128}}")
 
 
 class Call(NamedTuple):

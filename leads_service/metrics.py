@@ -51,9 +51,8 @@ def install(app: Flask, token: str, throttle: Throttle) -> None:
 
     def show() -> Response:
         given = request.authorization
-        if given is None or not compare_digest((given.token or "").encode(), token.encode()):
-            if seconds := throttle.fail():
-                abort(429, headers={"Retry-After": str(seconds)})
+        sent = (given and given.token) or ""
+        if not sent or not throttle.look_up(sent, lambda: _is_same(sent, token)):
             abort(401, message="Send LEADS_METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
         registry = prometheus.CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
@@ -62,6 +61,10 @@ def install(app: Flask, token: str, throttle: Throttle) -> None:
 
     app.after_request(observe)
     app.add_url_rule("/metrics", "leads_service_metrics", show)
+
+
+def _is_same(sent: str, token: str) -> bool | None:
+    return compare_digest(sent.encode(), token.encode()) or None
 
 
 def _share_figures() -> None:

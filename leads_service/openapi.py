@@ -65,13 +65,16 @@ _RESPONSES = {
     ),
     403: _error("The token is read-only."),
     404: _error("The caller has no lead with this id."),
+    411: _error(
+        "The body is chunked, and the server can't tell whether all of it came; send its length."
+    ),
     413: _error("The body is larger than 256 KiB."),
     415: _error("The Content-Type is not application/json."),
     422: _error(
         "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it."
     ),
     429: _error(
-        "Too many invalid tokens came from the caller's address.",
+        "Too many invalid tokens came from the caller's address; this one was not looked at.",
         Retry_After=header("Seconds to wait.", 1, "integer"),
     ),
     500: _error("Something unforeseen; the message holds the request's id and nothing else."),

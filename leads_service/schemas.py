@@ -132,7 +132,11 @@ class LeadQuerySchema(Schema):
     limit = DecimalDigits(
         load_default=DEFAULT_LIMIT,
         validate=is_between(1, MAX_LIMIT),
-        metadata=_about("How many leads a page has at most.", DEFAULT_LIMIT),
+        metadata=_about(
+            "How many leads a page has at most. It has fewer, but one, if they would take more "
+            "than 1 MiB; `has_more` and `next_cursor` lead on as ever.",
+            DEFAULT_LIMIT,
+        ),
     )
 
     @validates_schema

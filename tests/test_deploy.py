@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import BIN, ROOT, Caller, Server, free_port
+from conftest import BIN, ROOT, Caller, free_port, serve
 
 from leads_service import config
 from leads_service.cli import commands
-from leads_service.cli.server import STOP_WITHIN
+from leads_service.cli.server import MAX_CONNECTIONS, OTHER_FILES, STOP_WITHIN
 from leads_service.parser import MAX_BODY
 
 DEPLOY = ROOT / "deploy"
@@ -93,19 +93,23 @@ def test_the_image_serves_without_a_shell_and_without_root() -> None:
     assert int(instruction("USER").partition(":")[0]) > 0
 
 
-def test_the_images_healthcheck(server: Server) -> None:
-    """It asks the service itself, whatever proxies the environment names."""
+def test_the_images_healthcheck(url: str) -> None:
+    """It asks the service itself, whatever proxies and hosts the environment names."""
     python, *words = json.loads(instruction("HEALTHCHECK").partition(" CMD ")[2])
     assert python == "python"
     address = f"http://127.0.0.1:{instruction('EXPOSE')}"
-    for url, healthy in ((server.url, True), (f"http://127.0.0.1:{free_port()}", False)):
-        process = subprocess.run(
-            [sys.executable, *(word.replace(address, url) for word in words)],
+
+    def check(base: str) -> int:
+        return subprocess.run(
+            [sys.executable, *(word.replace(address, base) for word in words)],
             env={"http_proxy": f"http://127.0.0.1:{free_port()}"},
             stderr=subprocess.DEVNULL,
             check=False,
-        )
-        assert (process.returncode == 0) is healthy
+        ).returncode
+
+    with serve(url, LEADS_HOSTS="leads.example.com") as server:
+        assert check(server.url) == 0
+    assert check(f"http://127.0.0.1:{free_port()}") != 0
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,11 @@ def test_the_images_healthcheck(server: Server) -> None:
     ids=["compose", "systemd"],
 )
 def test_the_settings(environment: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {name: str(value) for name, value in environment.items() if name.startswith("LEADS_")}
+    given = {
+        name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value))  # where nothing else is set
+        for name, value in environment.items()
+        if name.startswith("LEADS_")
+    }
     assert given.keys() <= config.SETTINGS.keys()
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -134,6 +142,8 @@ def test_compose_publishes_the_proxy_alone() -> None:
     assert SERVICES["leads"]["networks"] == ["inside"]
     assert f"reverse_proxy leads:{instruction('EXPOSE')} " in CADDYFILE
     assert SERVICES["leads"]["environment"]["LEADS_PROXY_HOPS"] == 1
+    domain = SERVICES["proxy"]["environment"]["LEADS_DOMAIN"]
+    assert SERVICES["leads"]["environment"]["LEADS_HOSTS"] == domain
 
 
 def test_compose_confines_every_service() -> None:
@@ -167,6 +177,24 @@ def test_compose_replicates_the_database_of_the_service() -> None:
 def test_a_stop_waits_for_the_requests_in_flight() -> None:
     assert seconds(SERVICES["leads"]["stop_grace_period"]) > STOP_WITHIN
     assert seconds(unit("leads-service.service")["TimeoutStopSec"]) > STOP_WITHIN
+
+
+def test_every_worker_may_open_a_file_for_each_connection() -> None:
+    files = int(unit("leads-service.service")["LimitNOFILE"])
+    assert files >= MAX_CONNECTIONS + OTHER_FILES
+
+
+def test_the_proxy_hangs_up_first() -> None:
+    """Otherwise it might send a request just when the service hangs up."""
+    idle = options(["leads-service", "serve"])["idle_timeout"]
+    assert seconds(re.search(r"\bkeepalive (\w+)", CADDYFILE)[1]) < idle
+
+
+def test_the_firewall_counts_connections_to_the_proxy() -> None:
+    rules = (DEPLOY / "connections.nft").read_text()
+    published = {port.partition(":")[0] for port in SERVICES["proxy"]["ports"]}
+    counted = re.findall(r"tcp dport \{ (.+?) \} .* ct count over", rules)
+    assert [set(ports.split(", ")) for ports in counted] == [published, published]
 
 
 def test_the_proxy_refuses_what_the_service_would_in_its_words(alice: Caller) -> None:

@@ -46,7 +46,7 @@ ROOMS = {
     "files": {"models", "strict_json"},
     "idempotency": {"models", "statements"},
     "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
-    "logs": set(),
+    "logs": {"accounts"},
     "metrics": {"config", "responses", "throttle"},
     "migrations": {"db", "locking", "sqlite"},
     "models": set(),

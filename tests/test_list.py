@@ -69,6 +69,24 @@ def test_pages(alice: Caller, clock: Clock) -> None:
     assert walk(alice, "/v1/leads?limit=5") == [leads]
 
 
+@pytest.mark.parametrize("letter", ["\U0001f600", "\x01", "a"])
+def test_a_page_of_long_notes_ends_at_a_mebibyte(alice: Caller, clock: Clock, letter: str) -> None:
+    short = create(alice, clock, 3)
+    leads = create(alice, clock, 120, notes=letter * 10_000) + short
+    for query in ("limit=200", "limit=200&min_score=10", "limit=200&status=new", "limit=123"):
+        pages = walk(alice, f"/v1/leads?{query}")
+        assert [lead for page in pages for lead in page] == leads
+        assert len(pages) > 1
+        for page in pages[:-1]:
+            size, longest = len(dumped(page)), len(dumped(page[:1]))
+            assert 1024**2 - longest < size <= 1024**2 + len("[]")
+
+
+def dumped(leads: list[dict[str, Any]]) -> bytes:
+    """Return the leads as a page has them: a line each."""
+    return b"[" + b",\n".join(map(orjson.dumps, leads)) + b"]"
+
+
 def test_default_limit(alice: Caller, clock: Clock) -> None:
     leads = create(alice, clock, 51)
     assert walk(alice, "/v1/leads") == [leads[:50], leads[50:]]

@@ -54,6 +54,16 @@ def test_for_those_who_have_the_token(metered: Server, token: str) -> None:
     assert ask(metered, "/metrics", token)[0] == 401
 
 
+def test_nobody_guesses_the_token(url: str) -> None:
+    limit = {"LEADS_METRICS_TOKEN": SECRET, "LEADS_AUTH_FAILURES": "2"}
+    with serve(url, "--workers", "1", **limit) as server:
+        assert ask(server, "/metrics", SECRET)[0] == 200
+        guesses = [ask(server, "/metrics", f"guess-{number}")[0] for number in range(3)]
+        assert guesses == [401, 401, 429]
+        assert ask(server, "/v1/leads", server.token)[0] == 429, "not known yet, as it might be"
+        assert ask(server, "/metrics", SECRET)[0] == 200, "known"
+
+
 def test_what_callers_make_up_makes_no_figures(metered: Server) -> None:
     assert ask(metered, "/made/up", SECRET, "MADEUP")[0] == 404
     _, text = ask(metered, "/metrics", SECRET)

@@ -27,7 +27,7 @@ def test_document(client: FlaskClient) -> None:
         if method != "parameters"
     }
     common = {"401", "422", "429", "500", "503"}
-    body = {"400", "403", "413", "415"}
+    body = {"400", "403", "411", "413", "415"}
     assert statuses == {
         "get /v1/leads": {"200"} | common,
         "post /v1/leads": {"201"} | common | body,

@@ -2,17 +2,24 @@
 
 import json
 import os
+import re
+import resource
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import BIN, Server, free_port, running, serve, wait_for_token, wait_until_ready
+
+from leads_service.cli.supervisor import next_pause
 
 
 def create(base: str, token: str) -> tuple[int, dict[str, object], str]:
@@ -77,9 +84,12 @@ def test_gunicorn(url: str, tmp_path: Path) -> None:
         token = command.stdout.read().strip()
     port = free_port()
     gunicorn = [str(BIN / "gunicorn"), "wsgi:app", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
-    with running(gunicorn, environment):
+    with running(gunicorn, environment) as process:
         wait_until_ready(port)
-        assert create(f"http://127.0.0.1:{port}", token)[0] == 201
+        server = Server(f"http://127.0.0.1:{port}", token, process)
+        assert create(server.url, token)[0] == 201
+        assert send_chunked(server, WHOLE) == 201
+        assert {send_chunked(server, chunks) for chunks in CUT_OFF} == {400}
     assert [path.name for path in tmp_path.iterdir()] == ["leads.db"]
 
 
@@ -149,7 +159,7 @@ SHORT_IDLE = """
 import sys
 from functools import partial
 from leads_service.cli import server
-server.Granian = partial(server.Granian, blocking_threads_idle_timeout=int(sys.argv.pop(1)))
+server.Supervisor = partial(server.Supervisor, blocking_threads_idle_timeout=int(sys.argv.pop(1)))
 from leads_service.__main__ import main
 main()
 """
@@ -184,4 +194,128 @@ def test_threads_that_end_do_not_take_the_worker_with_them(
         assert [create(base, token)[0] for _ in range(3)] == [201] * 3
         assert workers_of(it.pid) == [worker]
         log.seek(0)
-        assert "Unexpected exit" not in log.read()
+        assert "died" not in log.read()
+
+
+def listeners(port: int) -> int:
+    """Return how many workers take connections: each has a socket of its own for that."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in rows)
+
+
+def kill(worker: int) -> None:
+    """Kill a worker, and return when it is gone."""
+    watch = os.pidfd_open(worker)
+    os.kill(worker, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(watch)
+    assert poll.poll(20_000)
+    os.close(watch)
+
+
+def ask_until_there_are_two(server: Server) -> list[int]:
+    """Ask how the service is, until two workers answer, and return their ids."""
+    port = int(server.url.rpartition(":")[2])
+    while True:
+        with urllib.request.urlopen(f"{server.url}/healthz", timeout=20) as answer:
+            assert answer.status == 200
+        if listeners(port) == 2:
+            return workers_of(server.process.pid)
+
+
+def test_a_worker_that_is_killed_is_replaced_every_time(url: str, tmp_path: Path) -> None:
+    """And whatever happens to it, the other one answers."""
+    log = tmp_path / "log"
+    with log.open("w") as stderr, serve(url, "--workers", "2", log=stderr) as server:
+        steady, victim = ask_until_there_are_two(server)
+        for _ in range(4):
+            kill(victim)
+            workers = ask_until_there_are_two(server)
+            assert steady in workers
+            (victim,) = {*workers} - {steady}
+    assert len(re.findall(r"worker-2 died \(exit code -9\)", log.read_text())) == 4
+
+
+def test_workers_that_die_at_once_are_replaced_later_and_later() -> None:
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(next_pause(pauses[-1], lived=1))
+    assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
+    assert next_pause(5, lived=60) == 0
+
+
+def test_a_stop_while_a_worker_is_missing(url: str) -> None:
+    with serve(url, "--workers", "2") as server:
+        for _ in range(2):
+            kill(max(ask_until_there_are_two(server)))
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+
+
+@contextmanager
+def at_most(files: int) -> Iterator[None]:
+    """Let this process, and what it starts, open no more files than that."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@contextmanager
+def connected(server: Server, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Hold connections to a server, on each of which a wait takes at most 20 seconds."""
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with ExitStack() as stack:
+        connection = partial(socket.create_connection, address, timeout=20)
+        yield [stack.enter_context(connection()) for _ in range(count)]
+
+
+def test_1100_connections_that_send_nothing_keep_nobody_out(url: str) -> None:
+    """One worker holds them all, though the limit that it inherits is too low for that."""
+    options = ("--workers", "1", "--idle-timeout", "600")
+    with at_most(1300), serve(url, *options) as server, connected(server, 1100) as silent:
+        with urllib.request.urlopen(f"{server.url}/healthz", timeout=20) as answer:
+            assert answer.status == 200
+        poll = select.poll()
+        for connection in silent:
+            poll.register(connection)
+        assert not [found for found in poll.poll(0) if found[1] & select.POLLIN], "none is closed"
+
+
+def test_silent_connections_are_closed(url: str) -> None:
+    """Those that send nothing, a part of a request, or a request and then no other."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serve(url, "--idle-timeout", "2") as server, connected(server, 3) as connections:
+        answers = []
+        for connection, sent in zip(connections, (b"", request[:-9], request), strict=True):
+            connection.sendall(sent)
+        for connection in connections:
+            with connection.makefile("rb") as stream:
+                answers.append(stream.read()[:15])  # once it is at its end
+    assert answers == [b"", b"", b"HTTP/1.1 200 OK"]
+
+
+WHOLE = b'11\r\n{"company_id": 1}\r\n0\r\n\r\n'
+CUT_OFF = [WHOLE[:-2], WHOLE[:-5], WHOLE[:-7], WHOLE[:-5] + b"5\r\n  "]  # the JSON is whole
+
+
+def send_chunked(server: Server, chunks: bytes) -> int:
+    """Create a lead with a chunked body, or a part of one, and return the status."""
+    head = (
+        "POST /v1/leads HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {server.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with connected(server) as (connection,):
+        connection.sendall(head.encode() + chunks)
+        if chunks in CUT_OFF:
+            connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            return int(stream.readline().split()[1])
+
+
+def test_a_chunked_body_is_refused_as_it_may_be_cut_off(server: Server) -> None:
+    """granian hands all of these over in the same way."""
+    assert {send_chunked(server, chunks) for chunks in (WHOLE, *CUT_OFF)} == {411}
+    assert send_chunked(server, b"41000\r\n" + bytes(0x41000) + b"\r\n0\r\n\r\n") == 413

@@ -1,6 +1,7 @@
 """The command that serves."""
 
 import os
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -8,12 +9,13 @@ from shlex import quote
 
 import click
 from flask.cli import with_appcontext
-from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from peewee import PeeweeException
 
 from leads_service.cli.base import ready_service
+from leads_service.cli.supervisor import Supervisor
 from leads_service.cli.workers import LOGGING, prepare
 from leads_service.config import THREADS
 from leads_service.db import StoreError, opened, touch
@@ -23,6 +25,9 @@ from leads_service.sqlite import close_for_good
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
 STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
+MAX_CONNECTIONS = 4096  # of all workers; further ones wait until others end
+OTHER_FILES = 256  # that a worker may have beside: its threads' connections to the store, pipes
+UNLIMITED = resource.RLIM_INFINITY
 
 
 @click.command("serve")
@@ -38,10 +43,17 @@ STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it 
     help="How many processes answer.",
 )
 @click.option(
+    "--idle-timeout",
+    type=click.IntRange(1, 3600),
+    default=10,
+    show_default=True,
+    help="Seconds after which a connection without a (whole) request is closed.",
+)
+@click.option(
     "--first-user", metavar="NAME", help="Add this user, and print a token, if there is no user."
 )
 @with_appcontext
-def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
+def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str | None) -> None:
     """Serve the leads until interrupted.
 
     \b
@@ -55,7 +67,7 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         click.echo(_welcome(service, first_user, base))
     close_for_good(service.database)  # a connection must not be carried across a fork
     prepare(service.database)
-    server = Granian(
+    server = Supervisor(
         APPLICATION,
         address=address,
         port=port,
@@ -63,8 +75,11 @@ def serve(host: str, port: int, workers: int, first_user: str | None) -> None:
         factory=True,
         workers=workers,
         blocking_threads=THREADS,
-        respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
+        # With HTTP/2 beside it, granian waits for the first byte for ever, to tell them apart.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=idle_timeout * 1000),
+        backpressure=_connections(workers),
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,
@@ -96,6 +111,21 @@ def _free_address(host: str, port: int) -> str:
             "choose others with --host and --port"
         ) from error
     return str(address[0])
+
+
+def _connections(workers: int) -> int:
+    """Return how many connections a worker may hold, and let it open as many files as that takes.
+
+    A connection for which it has no file left it would try to accept again and again.
+    """
+    files = MAX_CONNECTIONS // workers + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if UNLIMITED != soft < files:
+        with suppress(OSError, ValueError):  # where that is forbidden, it has to do with fewer
+            soft = files if hard == UNLIMITED else min(files, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max((files if soft == UNLIMITED else min(files, soft)) - OTHER_FILES, 1)
 
 
 def _reachable(host: str) -> str:

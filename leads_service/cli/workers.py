@@ -13,7 +13,10 @@ from peewee import PeeweeException, SqliteDatabase
 from leads_service.db import touch
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
-CHATTER = "Configuration allows spawning"  # that many threads, which is meant
+CHATTER = (
+    "Configuration allows spawning",  # that many threads, which is meant
+    "Unexpected exit from worker",  # of which the supervisor says more
+)
 
 
 class Sense(logging.Filter):
