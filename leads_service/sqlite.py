@@ -27,6 +27,8 @@ PRAGMAS = {
     "wal_autocheckpoint": 0,  # Sqlite.checkpoint() instead
 }
 CHECKPOINT_INTERVAL = 400  # rows that a process has changed; a lead's are on some ten pages
+MAX_LOG = 8000  # pages; of a longer log, which a reader has kept from beginning anew,
+CHECKPOINT_AGAIN = 20  # rows later another try is made
 MAX_IDLE_CONNECTIONS = 16  # twice the threads of a worker of ours
 CHUNK = 2**20  # bytes
 # Errors of a COMMIT that could not write, of which the mark of the commit is the last.
@@ -72,9 +74,13 @@ class OpenFiles:
         """Return whether the database file still is the one that was opened."""
         return _identity(self._file) == self._file_identity
 
-    def checkpoint(self) -> None:
-        """Copy the log's pages into the file, but those that a reader still needs as they were."""
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    def checkpoint(self) -> int:
+        """Copy the log's pages into the file, but those that a reader still needs as they were.
+
+        Return how many pages the log has.
+        """
+        result = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return int(result[1])
 
     def close(self) -> None:
         """Close the connection, saving what a log that was removed holds, if it can be.
@@ -308,9 +314,12 @@ class Sqlite(SqliteDatabase):
         """
         self._uncopied = 0
         try:
-            self.connection().files.checkpoint()
+            pages = self.connection().files.checkpoint()
         except sqlite3.Error as error:  # the log goes on growing; what is stored is stored
             logger.warning("the checkpoint failed, to be tried again: %s", error)
+        else:
+            if pages > MAX_LOG:
+                self._uncopied = CHECKPOINT_INTERVAL - CHECKPOINT_AGAIN
 
     def checkpoint(self) -> None:
         """Copy the log's pages into the file, so that the log can begin anew."""

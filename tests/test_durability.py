@@ -209,6 +209,28 @@ def test_a_checkpoint_now_and_then(
     assert log.stat().st_size == before, "it has begun anew six times"
 
 
+def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
+    alice: Caller, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 100)
+    monkeypatch.setattr(sqlite, "MAX_LOG", 100)
+    log = Path(f"{service.database.database}-wal")
+
+    def grow(count: int) -> int:
+        for number in range(count):
+            assert post(alice.client, number + 1)[0] == 201
+        return log.stat().st_size
+
+    with closing(connect(service.database.database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM leads_lead").fetchall()
+        size = grow(110)
+        assert grow(50) > size
+        reader.execute("ROLLBACK")
+    size = grow(sqlite.CHECKPOINT_AGAIN)
+    assert grow(100) == size, "it did not wait for another hundred"
+
+
 def test_a_store_behind_a_link(tmp_path: Path, flushed: list[tuple[str, int]]) -> None:
     """SQLite keeps the log beside the file, not beside the link."""
     (tmp_path / "disk").mkdir()
