@@ -11,7 +11,7 @@ from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, P
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from leads_service.logs import request_id
+from leads_service.logs import request_id, shown
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,6 @@ def _as_http(error: Exception) -> HTTPException:
             retry_after=RETRY_AFTER,
         )
     cause = getattr(error, "original_exception", None) or error
-    logger.error(
-        "request %s failed: %s %s", request_id(), request.method, request.path, exc_info=cause
-    )
+    where = f"{request.method} {shown(request.path)}"
+    logger.error("request %s failed: %s", request_id(), where, exc_info=cause)
     return InternalServerError(f"Something went wrong here; it was logged as {request_id()}.")

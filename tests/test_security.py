@@ -154,7 +154,9 @@ def noise(server: Server) -> None:
         ["-H", right, *body, '{"notes": "hush', leads],
         ["-H", right, "-X", "PATCH", *body, '{"notes": "hush"}', f"{leads}/1"],
         ["-H", right, f"{leads}?hush=hush"],
-        ["-H", right, f"{server.url}/hush"],
+        ["-H", right, f"{server.url}/nothing?hush"],
+        [f"{server.url}/v1/leads/{server.token}"],
+        [f"{server.url}/{server.token[:-5]}"],
         ["-H", "Authorization: Bearer guess", leads],
         ["-H", "X-Request-ID: hush hush", leads],
     ):
