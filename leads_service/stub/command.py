@@ -41,7 +41,11 @@ class Delay(click.ParamType[float]):
 
 @click.command("stub")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8001,  # beside the service, which has 8000
+    show_default=True,
+    help="The port; 0 for a free one.",
 )
 @click.option(
     "--leads",
