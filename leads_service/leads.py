@@ -21,6 +21,10 @@ class CursorNotFoundError(LookupError):
     """The cursor is not the id of one of the user's leads."""
 
 
+class UserGoneError(LookupError):
+    """The user has been removed since it was looked who calls."""
+
+
 class Page(NamedTuple):
     """Leads as JSON, newest first, and the cursor of the next page: None if this is the last."""
 
@@ -32,18 +36,26 @@ class Page(NamedTuple):
 class Leads:
     """The leads in one database, scored by one scorer, on one clock."""
 
-    def __init__(self, database: SqliteDatabase, scorer: Scorer, clock: Clock = utc_now):
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        scorer: Scorer,
+        clock: Clock = utc_now,
+        *,
+        users_are_ours: bool = False,
+    ):
+        """Take whether a lead's owner has to be one of our users; otherwise a host knows them."""
         self._database = database
         self._scorer = scorer
         self._clock = clock
-        self._insert = Statement(database, queries.insert_one())
+        self._insert = Statement(database, queries.insert_one(users_are_ours=users_are_ours))
         self._one = Statement(database, queries.select_one())
         self._update = Statement(database, queries.update_one())
         self._keys = Keys(database)
         self._pages: dict[frozenset[str], Statement] = {}
 
     def create(self, user_id: int, *, company_id: int, notes: str = "") -> dict[str, Any]:
-        """Store a new lead and return it; without a score, store nothing and raise ScorerError."""
+        """Store a new lead and return it; raises ScorerError or UserGoneError, nothing stored."""
         lead = self._new(user_id, company_id, notes)
         with writing(self._database):
             # The clock is read with the write lock held: the order of the times is that of the ids.
@@ -55,7 +67,7 @@ class Leads:
         """Store a new lead, unless the user's ``key`` has made one within a day.
 
         Return the lead, as it is now, and whether it was there already. Raises KeyReusedError if
-        it was made of something else, or ScorerError; then nothing is stored.
+        it was made of something else, ScorerError or UserGoneError; then nothing is stored.
         """
         body = {"company_id": company_id, "notes": notes}
         with writing(self._database):
@@ -114,8 +126,10 @@ class Leads:
 
     def _store(self, lead: dict[str, Any], now: datetime) -> dict[str, Any]:
         lead["created_at"] = lead["updated_at"] = timestamp(now)
-        ((lead_id,),) = self._insert.rows(lead)
-        return {"id": lead_id, **lead}
+        rows = self._insert.rows(lead)
+        if not rows:
+            raise UserGoneError(lead["user_id"])
+        return {"id": rows[0][0], **lead}
 
     def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
         rows = self._one.rows({"user_id": user_id, "id": lead_id})

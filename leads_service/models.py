@@ -1,7 +1,8 @@
 """The tables. They speak to the database that a query is run on; none is bound to them."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from peewee import (
     AutoField,
@@ -32,6 +33,19 @@ def timestamp(moment: datetime) -> str:
     One fixed width, so that the order of the texts is the order of the times.
     """
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def later(last: str, now: datetime) -> str:
+    """Return the time ``now``; if that is not after ``last``, a microsecond after ``last``.
+
+    So no two states of a lead have the same ``updated_at``: clients tell them apart by it.
+    """
+    moment = timestamp(now)
+    if moment > last:
+        return moment
+    with suppress(OverflowError):  # after the last moment of the year 9999 there is none
+        return timestamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
+    return last
 
 
 class User(Model):

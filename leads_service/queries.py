@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import CTE, SQL, Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple, fn
 
-from leads_service.models import MAX_SCORE, Lead
+from leads_service.models import MAX_SCORE, Lead, User
 from leads_service.statements import parameter
 
 COLUMNS = tuple(Lead._meta.columns)  # a lead's fields, in the order in which they are shown
@@ -21,9 +21,18 @@ BETWEEN = ",\n"  # two leads; within one, JSON has no line feed
 SCORES = ("min_score", "max_score")
 
 
-def insert_one() -> ModelInsert:
-    """Return the query that stores a lead and answers with its id."""
-    return Lead.insert({name: parameter(name) for name in COLUMNS[1:]}).returning(Lead.id)
+def insert_one(*, users_are_ours: bool) -> ModelInsert:
+    """Return the query that stores a lead and answers with its id.
+
+    If the users are ours, with none for a user who has been removed since it was looked who calls.
+    """
+    lead = {getattr(Lead, name): parameter(name) for name in COLUMNS[1:]}
+    if users_are_ours:
+        user = User.select(User.id).where(User.id == parameter("user_id"))
+        query = Lead.insert_from(Select(columns=[*lead.values()]).where(fn.EXISTS(user)), [*lead])
+    else:
+        query = Lead.insert(lead)
+    return query.returning(Lead.id)
 
 
 def select_one() -> "ModelSelect[Lead]":

@@ -818,8 +818,8 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
         *("backup", "db check", "db migrate", "db status", "export", "import", "pipeline"),
-        *("rescore", "restore", "serve"),
-        *("token create", "token list", "token revoke", "user add", "user list"),
+        *("reassign", "rescore", "restore", "serve", "token create", "token list", "token revoke"),
+        *("user add", "user list", "user remove", "user rename"),
     ]
 
 

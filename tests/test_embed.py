@@ -188,7 +188,7 @@ def test_the_hosts_commands_stay(host: Flask) -> None:
     assert runner.invoke(args=["greet"]).output == "hello\n"
     assert runner.invoke(args=["leads", "db", "status"]).output.endswith("schema: up to date\n")
     commands = host.cli.commands["leads"].commands
-    assert commands.keys() == {"db", "pipeline", "rescore", "import", "export"}
+    assert commands.keys() == {"db", "pipeline", "rescore", "reassign", "import", "export"}
 
 
 def test_a_command_of_the_hosts_of_the_same_name(database: SqliteDatabase) -> None:

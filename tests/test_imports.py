@@ -21,7 +21,16 @@ ROOMS = {
     "accounts": {"models", "pragmas", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
     "backup": {"copies", "db", "migrations", "sqlite"},
-    "blueprint": {"logs", "openapi", "parser", "responses", "scoring", "service", "sqlite"},
+    "blueprint": {
+        "leads",
+        "logs",
+        "openapi",
+        "parser",
+        "responses",
+        "scoring",
+        "service",
+        "sqlite",
+    },
     "bulk": {"models", "scoring", "sqlite"},
     "cli": {
         "accounts",
@@ -35,14 +44,14 @@ ROOMS = {
         "schemas",
         "scoring",
     }
-    | {"files", "service", "transfer"},
+    | {"files", "owners", "service", "transfer"},
     "config": set(),
     "connection": set(),
     "copies": {"db"},
     "contract": {"app", "config"},
     "db": {"config", "sqlite"},
     "embed": {"accounts", "api", "auth", "blueprint", "cli", "config", "db", "leads", "migrations"}
-    | {"models", "openapi", "scoring", "service", "throttle"},
+    | {"models", "openapi", "owners", "scoring", "service", "throttle"},
     "fields": {"models"},
     "files": {"models", "strict_json"},
     "idempotency": {"models", "statements"},
@@ -52,6 +61,7 @@ ROOMS = {
     "migrations": {"connection", "db", "sqlite"},
     "models": set(),
     "openapi": {"parameters", "version"},
+    "owners": {"accounts", "bulk", "models", "pragmas", "scoring", "sqlite", "statements"},
     "pages": {"db", "openapi", "parameters", "responses", "service"},
     "parameters": {"models"},
     "parser": {"config", "strict_json"},
@@ -61,7 +71,7 @@ ROOMS = {
     "responses": {"logs"},
     "schemas": {"fields", "models"},
     "scoring": {"config", "models"},
-    "service": {"accounts", "leads", "scoring"},
+    "service": {"accounts", "leads", "owners", "scoring"},
     "statements": set(),
     "sqlite": {"connection", "turn"},
     "strict_json": set(),
@@ -69,12 +79,22 @@ ROOMS = {
     | {"stub", "transfer"},
     "throttle": set(),
     "turn": set(),
-    "transfer": {"files", "models", "pragmas", "schemas", "scoring", "sqlite", "statements"},
+    "transfer": {
+        "accounts",
+        "bulk",
+        "files",
+        "models",
+        "pragmas",
+        "schemas",
+        "scoring",
+        "sqlite",
+        "statements",
+    },
     "version": set(),
 }
 WITHOUT_FLASK = {"accounts", "backup", "bulk", "connection", "db", "fields", "files", "leads"}
 WITHOUT_FLASK |= {"copies", "idempotency", "migrations", "models", "pragmas", "queries", "schemas"}
-WITHOUT_FLASK |= {"turn", "scoring", "sqlite", "statements", "strict_json", "transfer"}
+WITHOUT_FLASK |= {"owners", "turn", "scoring", "sqlite", "statements", "strict_json", "transfer"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
