@@ -127,10 +127,11 @@ def test_processes_differ_in_nothing(make: Make) -> None:
 @pytest.mark.parametrize("source", ["in.csv", "in.jsonl", "-"])
 def test_data_of_ones_own(tmp_path: Path, source: str) -> None:
     file = tmp_path / source
-    file.write_text('{"company_id": 7}\n' if source == "in.jsonl" else "company_id\n7\n")
+    json_row, csv_rows = '{"company_id": 7, "owner": "x"}\n', "Owner;company_id\nx;7\n"
+    file.write_text(json_row if source == "in.jsonl" else csv_rows)
     options = ["--data", "-", "--format", "csv"] if source == "-" else ["--data", str(file)]
     command = ["sh", "-c", 'exec "$@" < "$0"', str(file), *PROGRAM, *options]
-    with running(command, {}) as process:
+    with running([*command, "--ignore-extra"], {}) as process:
         answers = over_http(process, [(200, "GET", "/v1/leads", "", who) for who in ({}, BOB)])
     pages = [json.loads(body)["data"] for _, _, body in answers]
     assert [[lead["company_id"] for lead in page] for page in pages] == [[7], []]
