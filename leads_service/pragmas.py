@@ -21,6 +21,13 @@ def in_bulk(database: SqliteDatabase) -> Iterator[None]:
 
 
 @contextmanager
+def erasing(database: SqliteDatabase) -> Iterator[None]:
+    """Overwrite with zeros what is deleted in the block, in a host's file too."""
+    with _pragmas(database, secure_delete=1):
+        yield
+
+
+@contextmanager
 def indexed_afterwards(database: SqliteDatabase, table: str) -> Iterator[None]:
     """Drop the table's indexes and make them anew at the end of the block, in a transaction.
 
