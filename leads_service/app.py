@@ -24,8 +24,15 @@ from leads_service.throttle import Throttle
 URL_PREFIX = "/v1"
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 CORS_OPTIONS: dict[str, Any] = {
-    "methods": ["GET", "PATCH", "POST"],
-    "expose_headers": ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+    "methods": ["DELETE", "GET", "PATCH", "POST"],
+    "expose_headers": [
+        "ETag",
+        "Idempotency-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+    ],
     "max_age": 600,  # seconds that a browser needs not ask again
 }
 

@@ -8,6 +8,7 @@ from peewee import (
     AutoField,
     BigIntegerField,
     BooleanField,
+    CompositeKey,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -90,6 +91,18 @@ class Lead(Model):
 
     class Meta:
         table_name = "leads_lead"
+
+
+class DeletedLead(Model):
+    """What is left of a lead that was deleted: where it stood, for a cursor that names it."""
+
+    user_id = BigIntegerField()
+    id = BigIntegerField()
+    created_at = TextField()
+
+    class Meta:
+        table_name = "leads_deleted"
+        primary_key = CompositeKey("user_id", "id")
 
 
 class Idempotency(Model):

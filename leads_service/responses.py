@@ -66,6 +66,13 @@ def json_response(
     return JsonResponse(_encode(payload), status, headers, content_type="application/json")
 
 
+def empty_response(status: int = 204) -> Response:
+    """Return an answer that has no body."""
+    response = JsonResponse(status=status)
+    del response.headers["Content-Type"]
+    return response
+
+
 def _encode(payload: Any) -> bytes:
     try:
         return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # a terminal likes lines
@@ -73,10 +80,13 @@ def _encode(payload: Any) -> bytes:
         return json.dumps(payload).encode() + b"\n"
 
 
-def error_response(error: Exception) -> Response:
+def error_response(
+    error: Exception, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
     """Return the answer to any error: one that HTTP knows, a store out of reach, our mistake.
 
-    The last two are logged with their cause, which the answer does not name.
+    The last two are logged with their cause, which the answer does not name. ``members`` are put
+    into the answer beside what every error has.
     """
     problem = _as_http(error)
     details = getattr(problem, "data", None)
@@ -90,9 +100,9 @@ def error_response(error: Exception) -> Response:
     }
     if errors:  # in an order that does not change from process to process
         payload["errors"] = {place: dict(sorted(errors[place].items())) for place in errors}
-    headers = dict(problem.get_headers()) | (details.get("headers") or {})
-    del headers["Content-Type"]  # of a page, which this is not
-    return json_response(payload, problem.code or 500, headers)
+    sent = dict(problem.get_headers()) | (details.get("headers") or {}) | (headers or {})
+    del sent["Content-Type"]  # of a page, which this is not
+    return json_response(payload | members, problem.code or 500, sent)
 
 
 def _as_http(error: Exception) -> HTTPException:

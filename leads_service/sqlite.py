@@ -16,6 +16,7 @@ PRAGMAS = {
     "page_size": 2048,  # bytes
     "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
     "foreign_keys": 1,
+    "secure_delete": 1,  # what is deleted or replaced is overwritten with zeros in the file
     "wal_autocheckpoint": 8000,  # pages; a checkpoint flushes twice
 }
 

@@ -122,10 +122,12 @@ def test_unknown_path(alice: Caller, client: FlaskClient) -> None:
 
 
 def test_wrong_method(alice: Caller, client: FlaskClient) -> None:
-    answer = alice.client.delete("/v1/leads/1")
+    answer = alice.client.put("/v1/leads/1")
     assert answer.status_code == 405
     assert answer.json["code"] == 405
-    assert set(answer.headers["Allow"].split(", ")) == {"PATCH", "OPTIONS"}
+    allowed = {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+    assert alice.client.delete("/v1/leads").status_code == 405
     assert client.post("/healthz").status_code == 405
 
 

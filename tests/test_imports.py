@@ -14,7 +14,7 @@ PACKAGE = Path(leads_service.__file__).parent
 ROOMS = {
     "__init__": {"app", "embed", "version"},
     "__main__": {"app", "cli", "contract", "stub"},
-    "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "responses"}
+    "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "parser", "responses"}
     | {"schemas", "service"},
     "app": {"blueprint", "cli", "config", "db", "embed", "logs", "metrics", "migrations", "models"}
     | {"openapi", "pages", "responses", "scoring", "throttle"},
@@ -55,12 +55,12 @@ ROOMS = {
     "fields": {"models"},
     "files": {"models", "strict_json"},
     "idempotency": {"models", "statements"},
-    "leads": {"idempotency", "models", "queries", "scoring", "sqlite", "statements"},
+    "leads": {"idempotency", "models", "pragmas", "queries", "scoring", "sqlite", "statements"},
     "logs": set(),
     "metrics": {"config", "responses", "throttle"},
     "migrations": {"connection", "db", "sqlite"},
     "models": set(),
-    "openapi": {"parameters", "version"},
+    "openapi": {"parameters", "schemas", "version"},
     "owners": {"accounts", "bulk", "models", "pragmas", "scoring", "sqlite", "statements"},
     "pages": {"db", "openapi", "parameters", "responses", "service"},
     "parameters": {"models"},
@@ -75,7 +75,18 @@ ROOMS = {
     "statements": set(),
     "sqlite": {"connection", "turn"},
     "strict_json": set(),
-    "stub": {"app", "cli", "config", "db", "files", "logs", "models", "responses", "service"}
+    "stub": {
+        "app",
+        "blueprint",
+        "cli",
+        "config",
+        "db",
+        "files",
+        "logs",
+        "models",
+        "responses",
+        "service",
+    }
     | {"stub", "transfer"},
     "throttle": set(),
     "turn": set(),
