@@ -9,13 +9,17 @@ from peewee import SQL, SqliteDatabase, Value, fn
 
 from leads_service.accounts import AccountError, Accounts
 from leads_service.bulk import filtered
-from leads_service.models import Clock, Idempotency, Lead, later
+from leads_service.models import Clock, DeletedLead, Idempotency, Lead, later
 from leads_service.pragmas import erasing, in_bulk, indexed_afterwards
 from leads_service.scoring import Scorer, score
 from leads_service.sqlite import writing
 from leads_service.statements import peewee_errors
 
-OWNED = (Lead, Idempotency)  # every table with rows of a user's, each with a column user_id
+OWNED = (
+    Lead,
+    DeletedLead,
+    Idempotency,
+)  # every table with rows of a user's, each with a column user_id
 BATCH = 500  # leads; what is in memory at a time
 # From so many leads on, which are so large a share of all, indexing all of them anew is faster.
 MANY = 10_000
@@ -137,6 +141,13 @@ class Owners:
         ]
         with peewee_errors:
             self._database.connection().executemany(MOVE, rows)
+        # For the one they are as if deleted, for a walk that goes on; for the other they are back.
+        stood = [DeletedLead.user_id, DeletedLead.id, DeletedLead.created_at]
+        moved = Lead.select(Value(old), Lead.id, Lead.created_at)
+        moved = moved.where(Lead.user_id == new, Lead.id.in_(ids))
+        DeletedLead.insert_from(moved, stood).on_conflict_ignore().execute(self._database)
+        back = DeletedLead.delete().where(DeletedLead.user_id == new, DeletedLead.id.in_(ids))
+        back.execute(self._database)
 
     def _share_keys(self, old: int, new: int) -> None:
         """Let the keys of ``old`` that made what is now a lead of ``new`` be keys of both."""

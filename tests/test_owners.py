@@ -340,8 +340,27 @@ def test_keys_hold_for_both_users(run: Run, service: Service, alice: Caller, bob
         (alice.id, "k8", kept["id"]),
         (bob.id, "k7", moved["id"]),
     }
+    headers = {"Idempotency-Key": "k7"}
+    answer = alice.client.post("/v1/leads", json={"company_id": 7}, headers=headers)
+    assert answer.status_code == 410
     run("reassign", "--from", "bob", "--to", "alice")
     assert create(alice, 7, key="k7").json["id"] == moved["id"]
+
+
+def test_a_walk_goes_on_where_a_lead_stood_that_is_anothers_now(
+    run: Run, alice: Caller, bob: Caller, clock: Clock
+) -> None:
+    ids = []
+    for company_id in (7, 8, 9):
+        ids.append(create(alice, company_id).json["id"])
+        clock.move(seconds=1)
+    run("reassign", "--from", "alice", "--to", "bob", "--company-id", "8")
+    page = alice.client.get(f"/v1/leads?cursor={ids[1]}").json
+    assert [lead["company_id"] for lead in page["data"]] == [7]
+    run("reassign", "--from", "bob", "--to", "alice")
+    run("reassign", "--from", "alice", "--to", "bob", "--company-id", "8")
+    assert bob.client.delete(f"/v1/leads/{ids[1]}").status_code == 204
+    assert bob.client.get(f"/v1/leads?cursor={ids[1]}").status_code == 200
 
 
 def test_a_key_of_both_users(run: Run, alice: Caller, bob: Caller) -> None:
