@@ -7,7 +7,7 @@ always for one user), which speaks through ``models`` and ``db``. Around that wa
 """
 
 from leads_service.app import create_app
-from leads_service.embed import init_app
+from leads_service.embed import forget_user, init_app, reassign_user
 from leads_service.version import __version__
 
-__all__ = ["__version__", "create_app", "init_app"]
+__all__ = ["__version__", "create_app", "forget_user", "init_app", "reassign_user"]

@@ -74,6 +74,30 @@ class Accounts:
             )
         return int(user[0])
 
+    def exists(self, user_id: int) -> bool:
+        """Say whether there is a user with this id."""
+        return bool(User.select().where(User.id == user_id).exists(self._database))
+
+    def rename_user(self, name: str, new_name: str) -> None:
+        """Call a user otherwise, who keeps id, tokens and leads.
+
+        Raises AccountError if there is none, or if the new name is taken or unfit.
+        """
+        _check_name(new_name)
+        try:
+            with writing(self._database):
+                user_id = self.user_id(name)
+                User.update(name=new_name).where(User.id == user_id).execute(self._database)
+        except IntegrityError as error:
+            raise AccountError(f"user {new_name!r} exists already; choose another name") from error
+
+    def delete_user(self, user_id: int) -> None:
+        """Delete a user and end all tokens; the leads are for ``Owners`` to see to before."""
+        with writing(self._database):
+            # Not left to the foreign key: in a host's database those may be off.
+            Token.delete().where(Token.user == user_id).execute(self._database)
+            User.delete().where(User.id == user_id).execute(self._database)
+
     def users(self) -> list[dict[str, Any]]:
         """Return every user, in the order they were added."""
         return list(User.select().order_by(User.id).dicts().execute(self._database))

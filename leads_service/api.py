@@ -1,4 +1,4 @@
-"""The three views."""
+"""The views."""
 
 import re
 from collections.abc import Mapping
@@ -10,13 +10,27 @@ from flask import Response, g, request
 from marshmallow import RAISE
 from orjson import Fragment
 from webargs.flaskparser import abort
+from werkzeug.exceptions import Gone, NotFound, PreconditionFailed
 
 from leads_service.blueprint import blp
 from leads_service.idempotency import KeyReusedError
-from leads_service.leads import CursorNotFoundError, LeadNotFoundError
+from leads_service.leads import (
+    CursorNotFoundError,
+    LeadChangedError,
+    LeadGoneError,
+    LeadNotFoundError,
+)
 from leads_service.openapi import errors
-from leads_service.parameters import HEADERS, IDEMPOTENCY_KEY, LEAD_ID
-from leads_service.responses import json_response
+from leads_service.parameters import (
+    ENTITY_TAG,
+    ENTITY_TAGS,
+    HEADERS,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    LEAD_ID,
+)
+from leads_service.parser import refuse_parameters
+from leads_service.responses import empty_response, error_response, json_response
 from leads_service.schemas import (
     LeadCreateSchema,
     LeadPageSchema,
@@ -30,13 +44,15 @@ SANE_KEY = re.compile(r"[ -~]{1,255}")
 SANE_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 __all__ = ["blp"]
 
+ONE = "/leads/<leads_service_id:lead_id>"
+READ_ERRORS = (401, 422, 429, 500, 503)
 WRITE_ERRORS = (400, 401, 403, 411, 413, 415, 422, 429, 500, 503)
 
 
 @blp.route("/leads")
 @blp.arguments(LeadQuerySchema(), location="query", unknown=RAISE)
 @blp.response(200, LeadPageSchema, description="A page of leads.", headers=HEADERS["page"])
-@blp.doc(operationId="listLeads", responses=errors(401, 422, 429, 500, 503))
+@blp.doc(operationId="listLeads", responses=errors(*READ_ERRORS))
 def list_leads(query: dict[str, Any]) -> Response:
     """List the caller's leads, newest first."""
     try:
@@ -51,7 +67,9 @@ def list_leads(query: dict[str, Any]) -> Response:
 @blp.route("/leads", methods=["POST"])
 @blp.arguments(LeadCreateSchema())
 @blp.response(201, LeadSchema, description="The new lead.", headers=HEADERS["created"])
-@blp.doc(operationId="createLead", parameters=[IDEMPOTENCY_KEY], responses=errors(*WRITE_ERRORS))
+@blp.doc(
+    operationId="createLead", parameters=[IDEMPOTENCY_KEY], responses=errors(410, *WRITE_ERRORS)
+)
 def create_lead(body: dict[str, Any]) -> Response:
     """Create a lead from a company; it starts as new."""
     leads, user_id = current_service().leads, g.leads_caller.user_id
@@ -68,22 +86,76 @@ def create_lead(body: dict[str, Any]) -> Response:
         return _created(lead, replayed=replayed)
 
 
-@blp.route("/leads/<leads_service_id:lead_id>", methods=["PATCH"], parameters=[LEAD_ID])
+@blp.route(ONE, parameters=[LEAD_ID])
+@blp.response(200, LeadSchema, description="The lead.", headers=HEADERS["lead"])
+@blp.doc(operationId="getLead", responses=errors(404, *READ_ERRORS))
+def get_lead(lead_id: int) -> Response:
+    """Get a lead."""
+    refuse_parameters(request)
+    lead = current_service().leads.get(g.leads_caller.user_id, lead_id)
+    return json_response(lead, headers=_etag(lead))
+
+
+@blp.route(ONE, methods=["PATCH"], parameters=[LEAD_ID])
 @blp.arguments(LeadUpdateSchema())
-@blp.response(200, LeadSchema, description="The lead as it is now.", headers=HEADERS["any"])
-@blp.doc(operationId="updateLead", responses=errors(404, *WRITE_ERRORS))
+@blp.response(200, LeadSchema, description="The lead as it is now.", headers=HEADERS["lead"])
+@blp.doc(operationId="updateLead", parameters=[IF_MATCH], responses=errors(404, 412, *WRITE_ERRORS))
 def update_lead(body: dict[str, Any], lead_id: int) -> Response:
     """Change a lead's status or notes; only what is sent changes."""
-    try:
-        lead = current_service().leads.update(g.leads_caller.user_id, lead_id, _without_null(body))
-    except LeadNotFoundError:
-        abort(404, message="There is no such lead.")
-    else:
-        return json_response(lead)
+    leads, user_id = current_service().leads, g.leads_caller.user_id
+    lead = leads.update(user_id, lead_id, _without_null(body), _versions())
+    return json_response(lead, headers=_etag(lead))
+
+
+@blp.route(ONE, methods=["DELETE"], parameters=[LEAD_ID])
+@blp.response(204, description="The lead is erased.", headers=HEADERS["any"])
+@blp.doc(
+    operationId="deleteLead", parameters=[IF_MATCH], responses=errors(403, 404, 412, *READ_ERRORS)
+)
+def delete_lead(lead_id: int) -> Response:
+    """Erase a lead for good; its id is never used again."""
+    refuse_parameters(request)
+    current_service().leads.delete(g.leads_caller.user_id, lead_id, _versions())
+    return empty_response()
+
+
+@blp.errorhandler(LeadNotFoundError)
+def not_found(_: LeadNotFoundError) -> Response:
+    """Answer that the caller has no such lead."""
+    return error_response(NotFound("There is no such lead."))
+
+
+@blp.errorhandler(LeadGoneError)
+def gone(_: LeadGoneError) -> Response:
+    """Answer that the lead that a key made does not exist any more."""
+    message = "The lead that this Idempotency-Key made was deleted; send a new key for a new lead."
+    return error_response(Gone(message))
+
+
+@blp.errorhandler(LeadChangedError)
+def changed(error: LeadChangedError) -> Response:
+    """Answer that the lead is not as the caller knows it, and how it is."""
+    message = "The lead has changed since, so nothing was done; lead holds it as it is now."
+    return error_response(PreconditionFailed(message), _etag(error.lead), lead=error.lead)
+
+
+def _etag(lead: Mapping[str, Any]) -> dict[str, str]:
+    return {"ETag": f'"{lead["updated_at"]}"'}
+
+
+def _versions() -> list[str] | None:
+    """Return the versions of which the lead has to be one; None if any will do."""
+    given = request.environ.get("HTTP_IF_MATCH")
+    if given is None or given == "*":
+        return None
+    if not re.fullmatch(ENTITY_TAGS, given):
+        problem = "Must be a lead's ETag in its quotes, or several with commas between, or *."
+        abort(422, errors={"headers": {"If-Match": [problem]}})
+    return [tag for weak, tag in re.findall(ENTITY_TAG, given) if not weak]
 
 
 def _created(lead: dict[str, Any], *, replayed: bool = False) -> Response:
-    headers = {"Location": f"{_address()}/{lead['id']}"}
+    headers = _etag(lead) | {"Location": f"{_address()}/{lead['id']}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     return json_response(lead, 201, headers)

@@ -24,8 +24,15 @@ URL_PREFIX = "/v1"
 LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 CORS_OPTIONS: dict[str, Any] = {
-    "methods": ["GET", "PATCH", "POST"],
-    "expose_headers": ["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+    "methods": ["DELETE", "GET", "PATCH", "POST"],
+    "expose_headers": [
+        "ETag",
+        "Idempotency-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+    ],
     "max_age": 600,  # seconds that a browser needs not ask again
 }
 

@@ -6,9 +6,11 @@ from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 from peewee import PeeweeException, SqliteDatabase
 from webargs.flaskparser import abort
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
 from werkzeug.routing import BaseConverter
 
+from leads_service.leads import UserGoneError
 from leads_service.logs import begin_request, request_id
 from leads_service.openapi import SECURITY
 from leads_service.parser import StrictParser
@@ -62,6 +64,13 @@ blp = LeadsBlueprint("leads_service", __name__, description="Leads and where the
 # goes wrong is Flask's to handle, in a host as the host's own mistakes are.
 for _error in (*default_exceptions, PeeweeException, ScorerError):
     blp.register_error_handler(_error, _answer)
+
+
+@blp.errorhandler(UserGoneError)
+def refuse_removed(_: UserGoneError) -> Response:
+    """Answer as for a token that has ended: it has, while the request was under way."""
+    challenge = WWWAuthenticate("bearer", {"realm": "leads", "error": "invalid_token"})
+    return error_response(Unauthorized("The user has been removed.", www_authenticate=challenge))
 
 
 @blp.before_request

@@ -1,12 +1,29 @@
 """What concerns many leads at once, everybody's if need be; for the commands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from peewee import SqliteDatabase, fn
 
 from leads_service.models import STATUSES, Lead
 from leads_service.scoring import Scorer, score
 from leads_service.sqlite import writing
+
+
+def filtered(leads: Any, filters: Mapping[str, Any]) -> Any:
+    """Return a query for leads, of those only that pass the API's filters; ``user_id`` is one."""
+    conditions = {
+        "user_id": lambda value: Lead.user_id == value,
+        "status": lambda value: Lead.status == value,
+        "company_id": lambda value: Lead.company_id == value,
+        "min_score": lambda value: Lead.score >= value,
+        "max_score": lambda value: Lead.score <= value,
+        "created_after": lambda value: Lead.created_at >= f"{value}T00:00:00.000000Z",
+        "created_before": lambda value: Lead.created_at <= f"{value}T23:59:59.999999Z",
+    }
+    for name, value in filters.items():
+        leads = leads.where(conditions[name](value))
+    return leads
 
 
 def count_by_status(database: SqliteDatabase, user_id: int | None = None) -> dict[str, int]:

@@ -14,8 +14,9 @@ from leads_service.accounts import Accounts
 from leads_service.auth import UserId, bearer, by_host, id_in_host
 from leads_service.blueprint import LeadId
 from leads_service.leads import Leads
-from leads_service.models import Clock, utc_now
+from leads_service.models import MAX_INTEGER, Clock, utc_now
 from leads_service.openapi import describe
+from leads_service.owners import Owners
 from leads_service.scoring import Scorer
 from leads_service.service import EXTENSION, Service
 from leads_service.throttle import Throttle
@@ -68,6 +69,40 @@ def init_app(
     app.cli.add_command(cli.for_host(takes_tokens=user_id is None), name)
 
 
+def forget_user(app: Flask, user_id: int) -> int:
+    """Erase the leads of the host's user with this id, and all that is kept beside them.
+
+    For a host that deletes a user: ids that its database gives out again would bring the leads to a
+    stranger. Return how many leads there were. A database that is open stays open, and a
+    transaction in which this is called can be rolled back with it.
+
+    Raises TypeError or ValueError for an argument that can't be used, StoreError or a
+    PeeweeException for a store that can't.
+    """
+    _check_users(app, user_id)
+    service: Service = app.extensions[EXTENSION]
+    with db.opened(service.database):
+        return service.owners.forget(user_id)
+
+
+def reassign_user(app: Flask, old: int, new: int) -> int:
+    """Give all leads of the host's user with the id ``old`` to the one with the id ``new``.
+
+    They are scored anew, and their ``updated_at`` moves. The Idempotency-Keys of their creates hold
+    for both. Return how many leads there were. A database that is open stays open, and a
+    transaction in which this is called can be rolled back with it.
+
+    Raises TypeError or ValueError for an argument that can't be used, ScorerError for a scorer that
+    fails, StoreError or a PeeweeException for a store that can't be used; then nothing is changed.
+    """
+    _check_users(app, old, new)
+    if old == new:
+        raise ValueError(f"old and new must be two users, not {old} twice")
+    service: Service = app.extensions[EXTENSION]
+    with db.opened(service.database):
+        return service.owners.reassign(old, new)
+
+
 def mount(
     app: Flask,
     database: SqliteDatabase,
@@ -84,9 +119,10 @@ def mount(
     accounts = Accounts(database, clock)
     app.extensions[EXTENSION] = Service(
         database,
-        Leads(database, scorer, clock),
+        Leads(database, scorer, clock, users_are_ours=user_id is None),
         scorer,
         accounts,
+        Owners(database, scorer, clock, accounts, users_are_ours=user_id is None),
         bearer(accounts, throttle) if user_id is None else by_host(user_id),
         accounts.user_id if user_id is None else id_in_host,
         takes_tokens=user_id is None,
@@ -117,6 +153,16 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
     if not isinstance(url_prefix, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", url_prefix):
         raise ValueError(f"url_prefix must be a path such as '/crm/v1', not {url_prefix!r}")
+
+
+def _check_users(app: Any, *user_ids: Any) -> None:
+    if not isinstance(app, Flask):
+        raise TypeError(f"app must be a Flask application, not {app!r}")
+    if EXTENSION not in app.extensions:
+        raise ValueError("this application has no leads; call init_app first")
+    for user_id in user_ids:
+        if type(user_id) is not int or abs(user_id) > MAX_INTEGER:
+            raise TypeError(f"a user's id must be an integer of 64 bits, not {user_id!r}")
 
 
 def _belongs(api: Api, app: Flask) -> bool:

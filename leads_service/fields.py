@@ -9,6 +9,8 @@ from marshmallow.validate import Range
 
 from leads_service.models import timestamp
 
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 
 def is_between(low: int, high: int) -> Range:
     """Return the check that a number is within these bounds, both included."""
@@ -35,24 +37,31 @@ class DecimalDigits(fields.Integer):
 
 
 class Moment(fields.String):
-    """A time of RFC 3339, which becomes what is stored: UTC, microseconds, ``Z``."""
+    """A time of RFC 3339, which becomes what is stored: UTC, microseconds, ``Z``.
+
+    A day without a time is its first moment in UTC.
+    """
 
     PATTERN = re.compile(r"[0-9-]{10}[Tt ][0-9:]{8}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
+        if DAY.fullmatch(text):
+            text += "T00:00:00Z"
         try:
             if not self.PATTERN.fullmatch(text):
                 raise ValueError(text)
             return timestamp(datetime.fromisoformat(text.upper()).astimezone(UTC))
         except (ValueError, OverflowError) as error:
-            raise ValidationError("Not a time such as 2026-11-22T22:03:11.123456Z.") from error
+            raise ValidationError(
+                "Not a time such as 2026-11-22T22:03:11.123456Z, or a day such as 2026-11-22."
+            ) from error
 
 
 class Day(fields.Date):
     """A date in a query string: ``YYYY-MM-DD`` and nothing else."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        if not DAY.fullmatch(value):
             raise self.make_error("invalid", input=value, obj_type="date")
         return super()._deserialize(value, attr, data, **kwargs)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from random import getrandbits
 from time import perf_counter
 from typing import Any, NamedTuple, TextIO
+from urllib.parse import quote
 
 import orjson
 from flask import Response, g, has_request_context, request
@@ -19,6 +20,11 @@ logger = logging.getLogger("leads_service")
 
 # Without what looks like a token, or a part of one: it would get into the log.
 SANE_ID = re.compile(rf"(?!.*{TOKEN_MARK})[A-Za-z0-9._:-]{{1,128}}")
+# One of our tokens, or the better part of one: somebody has pasted it into an address.
+TOKEN = re.compile(rf"{TOKEN_MARK}[A-Za-z0-9_-]{{32,}}")
+MAX_SHOWN = 200  # characters of a path
+# What begins a line for people, and is clear without a label.
+PLAIN = ("time", "level", "message", "method", "route", "path", "status")
 
 
 class Call(NamedTuple):
@@ -56,27 +62,55 @@ def _summary(call: Call, response: Response) -> dict[str, Any]:
     environ = request.environ
     rule = request.url_rule
     caller = g.get("leads_caller")
-    return {
+    fields = {
         "request_id": call.id,
         "method": environ["REQUEST_METHOD"],
-        "route": rule and rule.rule,  # not the path, which is whatever somebody sends
+        "route": rule and rule.rule,
         "status": response.status_code,
         "ms": round((perf_counter() - call.began) * 1000, 3),
         "user_id": caller and caller.user_id,
         "bytes": response.content_length,
     }
+    if rule is None:  # both are whatever somebody has sent
+        fields |= {"method": shown(environ["REQUEST_METHOD"]), "path": shown(request.path)}
+    return fields
+
+
+def shown(path: str) -> str:
+    """Return a path as a log may hold it: quoted, without a token, 200 characters at most."""
+    path = TOKEN.sub("[token]", quote(path[: 5 * MAX_SHOWN]))  # room for tokens, which shrink
+    return path if len(path) <= MAX_SHOWN else f"{path[: MAX_SHOWN - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Return the text with what could begin a line or command a terminal escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write(level: str, message: str, fields: dict[str, Any]) -> None:
-    """Write a line to stderr: for people if they are watching, otherwise for programs, as JSON."""
+    """Write a line to stderr: for people if they are watching, otherwise for programs, as JSON.
+
+    All texts have to be printable, but for the line ends in an ``exception``.
+    """
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
     if _is_watched(sys.stderr):
-        text = " ".join(str(value) for value in line.values())
+        text = _for_people(line)
     else:
         text = orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
     with suppress(OSError):  # a full disk or a closed pipe must not fail the request
         sys.stderr.write(text + "\n")  # in one piece: those of several processes do not mix
         sys.stderr.flush()
+
+
+def _for_people(line: dict[str, Any]) -> str:
+    known = {name: value for name, value in line.items() if value is not None}
+    exception = known.pop("exception", "")
+    words = [str(known.pop(name)) for name in PLAIN if name in known]
+    words += [f"{name}={value}" for name, value in known.items()]
+    # Indented, no line of an exception's message passes for a line of the log.
+    return "\n".join([" ".join(words), *(f"    {part}" for part in exception.splitlines())])
 
 
 @lru_cache(maxsize=1)
@@ -93,8 +127,9 @@ class Lines(logging.Handler):
         call: Call | None = g.get("leads_call") if has_request_context() else None
         fields = {"request_id": call.id if call else None}
         if record.exc_info:
-            fields["exception"] = logging.Formatter().formatException(record.exc_info)
-        write(record.levelname.lower(), record.getMessage(), fields)
+            text = logging.Formatter().formatException(record.exc_info)
+            fields["exception"] = "\n".join(map(printable, text.split("\n")))
+        write(record.levelname.lower(), printable(record.getMessage()), fields)
 
 
 def configure(level: str) -> None:

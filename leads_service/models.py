@@ -1,12 +1,14 @@
 """The tables. They speak to the database that a query is run on; none is bound to them."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from peewee import (
     AutoField,
     BigIntegerField,
     BooleanField,
+    CompositeKey,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -32,6 +34,19 @@ def timestamp(moment: datetime) -> str:
     One fixed width, so that the order of the texts is the order of the times.
     """
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def later(last: str, now: datetime) -> str:
+    """Return the time ``now``; if that is not after ``last``, a microsecond after ``last``.
+
+    So no two states of a lead have the same ``updated_at``: clients tell them apart by it.
+    """
+    moment = timestamp(now)
+    if moment > last:
+        return moment
+    with suppress(OverflowError):  # after the last moment of the year 9999 there is none
+        return timestamp(datetime.fromisoformat(last) + timedelta(microseconds=1))
+    return last
 
 
 class User(Model):
@@ -76,6 +91,18 @@ class Lead(Model):
 
     class Meta:
         table_name = "leads_lead"
+
+
+class DeletedLead(Model):
+    """What is left of a lead that was deleted: where it stood, for a cursor that names it."""
+
+    user_id = BigIntegerField()
+    id = BigIntegerField()
+    created_at = TextField()
+
+    class Meta:
+        table_name = "leads_deleted"
+        primary_key = CompositeKey("user_id", "id")
 
 
 class Idempotency(Model):

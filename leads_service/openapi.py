@@ -7,6 +7,7 @@ from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
 from marshmallow import fields
 
 from leads_service.parameters import HEADERS, header
+from leads_service.schemas import LeadSchema
 from leads_service.version import __version__
 
 DESCRIPTION = """\
@@ -19,6 +20,9 @@ lead does not exist for you (404).
 * `created_after` and `created_before` are whole days in UTC, both included.
 * Requests are read strictly: an unknown or repeated parameter, an unknown field, a number sent as
   text or the other way round is an error (422) that names it; so is an integer written `42.0`.
+* An answer with one lead has an `ETag`: its `updated_at` in quotes, which differs between any two
+  states of a lead. With it as `If-Match`, PATCH and DELETE do nothing if the lead has changed since
+  (412).
 * Times are RFC 3339 in UTC with microseconds.
 * `score` is computed by the service when a lead is created or changed; it can't be set.
 """
@@ -48,12 +52,24 @@ class LeadsErrorSchema(SmorestErrorSchema):
     )
 
 
-def _error(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
+class LeadsChangedErrorSchema(LeadsErrorSchema):
+    """The lead has changed."""
+
+    lead = fields.Nested(
+        LeadSchema, required=True, metadata={"description": "The lead as it is now."}
+    )
+
+
+def _error(
+    description: str,
+    schema: type[LeadsErrorSchema] = LeadsErrorSchema,
+    **headers: dict[str, Any],
+) -> dict[str, Any]:
     return {
         "description": description,
         "headers": HEADERS["any"]
         | {name.replace("_", "-"): header for name, header in headers.items()},
-        "content": {"application/json": {"schema": LeadsErrorSchema}},
+        "content": {"application/json": {"schema": schema}},
     }
 
 
@@ -65,8 +81,14 @@ _RESPONSES = {
     ),
     403: _error("The token is read-only."),
     404: _error("The caller has no lead with this id."),
+    410: _error("The lead that the Idempotency-Key made has been deleted."),
     411: _error(
         "The body is chunked, and the server can't tell whether all of it came; send its length."
+    ),
+    412: _error(
+        "The lead is in no state that `If-Match` names; nothing was stored.",
+        LeadsChangedErrorSchema,
+        ETag=HEADERS["lead"]["ETag"],
     ),
     413: _error("The body is larger than 256 KiB."),
     415: _error("The Content-Type is not application/json."),

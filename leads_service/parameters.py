@@ -19,12 +19,16 @@ _LINK = header(
     "The full address of the next page, when there is one.",
     '<http://127.0.0.1:8000/v1/leads?cursor=100>; rel="next"',
 )
+_ETAG = header(
+    "The lead's `updated_at` in quotes; for `If-Match`.", '"2026-11-22T22:03:11.123456Z"'
+)
 _LOCATION = header("The lead's address.", "http://127.0.0.1:8000/v1/leads/100")
 _REPLAYED = header("`true` when the Idempotency-Key had made the lead before.", "true")
 HEADERS = {
     "any": _ANY,
     "page": _ANY | {"Link": _LINK},
-    "created": _ANY | {"Location": _LOCATION, "Idempotency-Replayed": _REPLAYED},
+    "lead": _ANY | {"ETag": _ETAG},
+    "created": _ANY | {"ETag": _ETAG, "Location": _LOCATION, "Idempotency-Replayed": _REPLAYED},
 }
 
 LEAD_ID = {
@@ -40,7 +44,19 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "description": "Makes a retry safe: the same key with the same body answers with the lead that "
-    "the first call made, for 24 hours; with another body, 422.",
+    "the first call made, for 24 hours; with another body, 422; if the lead has been deleted, 410.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
     "example": "4f0c6a52-order-17",
+}
+
+# RFC 9110, sections 8.8.3, 13.1.1 and, for empty elements, 5.6.1.
+ENTITY_TAG = r'(W/)?"([!#-~\x80-\xff]*)"'
+ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}([ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
+
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "Do it only if the lead is as you know it, otherwise 412: the lead's `ETag`, "
+    "which is its `updated_at` in quotes, or several with commas between, or `*` for any.",
+    "schema": {"type": "string", "pattern": f"^({ENTITY_TAGS})$"},
 }

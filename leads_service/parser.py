@@ -41,8 +41,7 @@ class StrictParser(FlaskParser):
         return values
 
     def _raw_load_json(self, req: Request) -> Any:
-        if req.query_string and req.args:
-            abort(422, messages={"query": {name: ["Unknown field."] for name in req.args}})
+        refuse_parameters(req)
         if req.mimetype != "application/json":
             abort(415, message="Send the body as Content-Type: application/json.")
         try:
@@ -56,6 +55,12 @@ class StrictParser(FlaskParser):
             if len(values) > 1:
                 raise ValidationError({name: ["Must not be given more than once."]})
         return req.args.to_dict()
+
+
+def refuse_parameters(req: Request) -> None:
+    """Abort with 422 that names them if the request has parameters."""
+    if req.query_string and req.args:
+        abort(422, messages={"query": {name: ["Unknown field."] for name in req.args}})
 
 
 # The threads that may wait for a client's body at a time: some have to go on.

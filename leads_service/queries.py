@@ -6,13 +6,25 @@ from itertools import chain
 from operator import and_
 from typing import Any
 
-from peewee import CTE, SQL, Expression, ModelInsert, ModelSelect, ModelUpdate, Select, Tuple, fn
+from peewee import (
+    CTE,
+    SQL,
+    Expression,
+    ModelDelete,
+    ModelInsert,
+    ModelSelect,
+    ModelUpdate,
+    Select,
+    Tuple,
+    fn,
+)
 
-from leads_service.models import MAX_SCORE, Lead
+from leads_service.models import MAX_SCORE, DeletedLead, Lead, User
 from leads_service.statements import parameter
 
 COLUMNS = tuple(Lead._meta.columns)  # a lead's fields, in the order in which they are shown
 CHANGING = ("status", "notes", "score", "updated_at")
+KEPT = ("user_id", "id", "created_at")  # of a lead that was deleted
 
 OWN = Lead.user_id == parameter("user_id")
 ONE = OWN & (Lead.id == parameter("id"))
@@ -21,9 +33,18 @@ BETWEEN = ",\n"  # two leads; within one, JSON has no line feed
 SCORES = ("min_score", "max_score")
 
 
-def insert_one() -> ModelInsert:
-    """Return the query that stores a lead and answers with its id."""
-    return Lead.insert({name: parameter(name) for name in COLUMNS[1:]}).returning(Lead.id)
+def insert_one(*, users_are_ours: bool) -> ModelInsert:
+    """Return the query that stores a lead and answers with its id.
+
+    If the users are ours, with none for a user who has been removed since it was looked who calls.
+    """
+    lead = {getattr(Lead, name): parameter(name) for name in COLUMNS[1:]}
+    if users_are_ours:
+        user = User.select(User.id).where(User.id == parameter("user_id"))
+        query = Lead.insert_from(Select(columns=[*lead.values()]).where(fn.EXISTS(user)), [*lead])
+    else:
+        query = Lead.insert(lead)
+    return query.returning(Lead.id)
 
 
 def select_one() -> "ModelSelect[Lead]":
@@ -34,6 +55,23 @@ def select_one() -> "ModelSelect[Lead]":
 def update_one() -> ModelUpdate:
     """Return the query that changes the user's lead with an ``id``."""
     return Lead.update({name: parameter(name) for name in CHANGING}).where(ONE)
+
+
+def delete_one() -> ModelDelete:
+    """Return the query that deletes the user's lead with an ``id``."""
+    return Lead.delete().where(ONE)
+
+
+def insert_deleted() -> ModelInsert:
+    """Return the query that notes where a lead stood that is being deleted."""
+    return DeletedLead.insert({name: parameter(name) for name in KEPT})
+
+
+def select_deleted() -> "ModelSelect[DeletedLead]":
+    """Return the query for what is left of the user's lead with an ``id``."""
+    own = DeletedLead.user_id == parameter("user_id")
+    columns = [getattr(DeletedLead, name) for name in KEPT]
+    return DeletedLead.select(*columns).where(own & (DeletedLead.id == parameter("id")))
 
 
 def select_page(names: Collection[str]) -> Select:

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from leads_service.exceptions import CommitOutcomeUnknownError
-from leads_service.logs import request_id
+from leads_service.logs import request_id, shown
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,13 @@ def json_response(
     return JsonResponse(_encode(payload), status, headers, content_type="application/json")
 
 
+def empty_response(status: int = 204) -> Response:
+    """Return an answer that has no body."""
+    response = JsonResponse(status=status)
+    del response.headers["Content-Type"]
+    return response
+
+
 def _encode(payload: Any) -> bytes:
     try:
         return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # a terminal likes lines
@@ -79,10 +86,13 @@ def _encode(payload: Any) -> bytes:
         return json.dumps(payload).encode() + b"\n"
 
 
-def error_response(error: Exception) -> Response:
+def error_response(
+    error: Exception, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
     """Return the answer to any error: one that HTTP knows, a store out of reach, our mistake.
 
-    The last two are logged with their cause, which the answer does not name.
+    The last two are logged with their cause, which the answer does not name. ``members`` are put
+    into the answer beside what every error has.
     """
     problem = _as_http(error)
     details = getattr(problem, "data", None)
@@ -96,9 +106,9 @@ def error_response(error: Exception) -> Response:
     }
     if errors:  # in an order that does not change from process to process
         payload["errors"] = {place: dict(sorted(errors[place].items())) for place in errors}
-    headers = dict(problem.get_headers()) | (details.get("headers") or {})
-    del headers["Content-Type"]  # of a page, which this is not
-    return json_response(payload, problem.code or 500, headers)
+    sent = dict(problem.get_headers()) | (details.get("headers") or {}) | (headers or {})
+    del sent["Content-Type"]  # of a page, which this is not
+    return json_response(payload | members, problem.code or 500, sent)
 
 
 def _as_http(error: Exception) -> HTTPException:
@@ -109,7 +119,6 @@ def _as_http(error: Exception) -> HTTPException:
         is_unknown = isinstance(error, CommitOutcomeUnknownError)
         return ServiceUnavailable(UNKNOWN if is_unknown else UNAVAILABLE, retry_after=RETRY_AFTER)
     cause = getattr(error, "original_exception", None) or error
-    logger.error(
-        "request %s failed: %s %s", request_id(), request.method, request.path, exc_info=cause
-    )
+    where = f"{request.method} {shown(request.path)}"
+    logger.error("request %s failed: %s", request_id(), where, exc_info=cause)
     return InternalServerError(f"Something went wrong here; it was logged as {request_id()}.")

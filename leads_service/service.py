@@ -8,6 +8,7 @@ from peewee import SqliteDatabase
 
 from leads_service.accounts import Accounts, Caller
 from leads_service.leads import Leads
+from leads_service.owners import Owners
 from leads_service.scoring import Scorer
 
 EXTENSION = "leads_service"
@@ -20,6 +21,7 @@ class Service(NamedTuple):
     leads: Leads
     scorer: Scorer
     accounts: Accounts
+    owners: Owners
     caller: Callable[[], Caller]
     user_id: Callable[[str], int]  # of the user whom a command names
     takes_tokens: bool  # otherwise a host says who calls

@@ -24,6 +24,7 @@ PRAGMAS = {
     "page_size": 2048,  # bytes
     "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
     "foreign_keys": 1,
+    "secure_delete": 1,  # what is deleted or replaced is overwritten with zeros in the file
     "wal_autocheckpoint": 0,  # Sqlite.checkpoint() instead
 }
 CHECKPOINT_INTERVAL = 400  # rows that a process has changed; a lead's are on some ten pages
@@ -51,10 +52,11 @@ class OpenFiles:
     thread has the write lock, and saving a log that was removed.
     """
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, timeout: float):
+        """Open them; wait for ``timeout`` seconds where another process has them for itself."""
         self._file, self._log_file = file, f"{file}-wal"
         self._log: int | None = None
-        self._connection = Connection(file, timeout=0, check_same_thread=False)
+        self._connection = Connection(file, timeout=timeout, check_same_thread=False)
         try:
             self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log
         except sqlite3.Error:
@@ -253,7 +255,7 @@ class Sqlite(SqliteDatabase):
         if self._files is not None and not self._files.are_current():
             self._leave_files()
         if self._files is None:
-            self._files = OpenFiles(self.database)
+            self._files = OpenFiles(self.database, self.timeout)
         connection = self._connect()
         connection.files = self._files
         return connection
@@ -420,6 +422,13 @@ def no_wait(database: SqliteDatabase) -> Iterator[None]:
 def bulk_write(database: SqliteDatabase) -> Iterator[None]:
     """Give a write that changes a great part of the database 32 MB to do it in, instead of 2."""
     with _pragmas(database, cache_size=-32_000):
+        yield
+
+
+@contextmanager
+def erasing(database: SqliteDatabase) -> Iterator[None]:
+    """Overwrite with zeros what is deleted in the block, in a host's file too."""
+    with _pragmas(database, secure_delete=1):
         yield
 
 

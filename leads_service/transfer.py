@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
-from peewee import DatabaseError, SqliteDatabase, fn
+from peewee import JOIN, DatabaseError, SqliteDatabase, fn
 
-from leads_service.files import COLUMNS, Row, is_plainly_valid
-from leads_service.models import STATUSES, Lead, timestamp
+from leads_service.accounts import AccountError
+from leads_service.bulk import filtered
+from leads_service.files import COLUMNS, OWNER, Row, Unreadable, is_plainly_valid
+from leads_service.models import STATUSES, Lead, User, timestamp
 from leads_service.schemas import LeadImportSchema
 from leads_service.scoring import Scorer, score
 from leads_service.sqlite import Sqlite, bulk_write, indexed_afterwards, writing
@@ -29,33 +31,64 @@ MOVE = (
 
 OnInvalid = Callable[[int, dict[str, Any], Any], None]  # line, errors by field, row
 
+# Returns the id of the user whose lead a row becomes, and the row without what says so; raises
+# ValidationError if it is nobody's.
+Owner = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
+
 _schema = LeadImportSchema()
+
+
+def owned_by(user_id: int) -> Owner:
+    """Return the owner of rows that are all one user's."""
+    return lambda row: (user_id, row)
+
+
+def owned_by_column(find: Callable[[str], int]) -> Owner:
+    """Return the owner of rows that name it; ``find`` returns its id, or raises AccountError."""
+
+    def owner(row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        fields = dict(row)
+        named = fields.pop(OWNER, None)
+        if named is None:
+            raise ValidationError("Missing: whose lead is it?", OWNER)
+        try:
+            return find(str(named)), fields
+        except AccountError as error:
+            raise ValidationError(str(error), OWNER) from error
+
+    return owner
 
 
 def store(
     database: SqliteDatabase,
     scorer: Scorer,
-    user_id: int,
+    owner: Owner,
     rows: Iterable[Row],
     now: datetime,
     on_invalid: OnInvalid,
+    confirm: Callable[[Iterable[int]], None] | None = None,
 ) -> int:
-    """Store the valid rows as the user's leads, all of them or none, and return how many.
+    """Store the valid rows as leads, each its ``owner``'s, all or none, and return how many.
 
     ``on_invalid`` is told of the others, and may raise. Everything is read, checked and put aside
     first, while others write; the write lock is held only for what then takes one statement.
+    ``confirm`` is called then with the owners, and raises if one of them has been removed.
     Raises ScorerError.
     """
+    owners: set[int] = set()
     connection = database.connection()
     with peewee_errors:
         connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
         try:
             count = 0
-            checked = _checked(scorer, user_id, rows, timestamp(now), on_invalid)
+            checked = _checked(scorer, owner, rows, timestamp(now), on_invalid)
             while batch := list(islice(checked, BATCH)):
                 connection.executemany(STAGE, batch)
                 count += len(batch)
+                owners.update(user_id for user_id, *_ in batch)
             with bulk_write(database), writing(database):
+                if confirm is not None:
+                    confirm(owners)
                 last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
                 # There are no more leads than that: it pays to index those again with the new ones.
                 pays = count >= max(last, MANY)
@@ -70,11 +103,15 @@ def store(
 
 
 def _checked(
-    scorer: Scorer, user_id: int, rows: Iterable[Row], now: str, on_invalid: OnInvalid
+    scorer: Scorer, owner: Owner, rows: Iterable[Row], now: str, on_invalid: OnInvalid
 ) -> Iterator[tuple[Any, ...]]:
     for line, row in rows:
+        if isinstance(row, Unreadable):
+            on_invalid(line, {"_schema": [row.problem]}, row.content)
+            continue
         try:
-            lead = row if is_plainly_valid(row) else _schema.load(row)
+            user_id, fields = owner(row)
+            lead = fields if is_plainly_valid(fields) else _schema.load(fields)
         except ValidationError as error:
             on_invalid(line, error.normalized_messages(), row)
             continue
@@ -93,22 +130,17 @@ def _checked(
         yield user_id, company_id, status, notes, created_at, updated_at, points
 
 
-def export(database: SqliteDatabase, filters: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield (user_id, *COLUMNS) of the leads that pass the API's filters, each user's oldest first.
+def export(
+    database: SqliteDatabase, filters: Mapping[str, Any], *, by_name: bool
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (user, *COLUMNS) of the leads that pass the API's filters, each user's oldest first.
 
-    ``user_id`` is a filter here. They are read one by one, all as they were at the first.
+    The user's name if it is one of ours, ``by_name``, otherwise the id. ``user_id`` is a filter
+    here. They are read one by one, all as they were at the first.
     """
-    conditions = {
-        "user_id": lambda value: Lead.user_id == value,
-        "status": lambda value: Lead.status == value,
-        "company_id": lambda value: Lead.company_id == value,
-        "min_score": lambda value: Lead.score >= value,
-        "max_score": lambda value: Lead.score <= value,
-        "created_after": lambda value: Lead.created_at >= f"{value}T00:00:00.000000Z",
-        "created_before": lambda value: Lead.created_at <= f"{value}T23:59:59.999999Z",
-    }
-    columns = (getattr(Lead, name) for name in ("user_id", *COLUMNS))
-    leads = Lead.select(*columns).order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
-    for name, value in filters.items():
-        leads = leads.where(conditions[name](value))
-    yield from leads.execute(database).iterator()
+    columns = (getattr(Lead, name) for name in COLUMNS)
+    leads = Lead.select(User.name if by_name else Lead.user_id, *columns)
+    if by_name:
+        leads = leads.join(User, JOIN.LEFT_OUTER, on=(User.id == Lead.user_id))
+    leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
+    yield from filtered(leads, filters).execute(database).iterator()

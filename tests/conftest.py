@@ -29,6 +29,8 @@ settings.register_profile(
 settings.load_profile("leads")
 
 BIN = Path(sys.executable).parent
+MIGRATIONS = ("0001_initial", "0002_idempotency", "0003_deleted")
+APPLIED = "".join(f"applied {name}\n" for name in MIGRATIONS)
 ROOT = Path(__file__).parent.parent
 
 

@@ -9,6 +9,10 @@ def raises(**lead: object) -> int:
     raise RuntimeError("secret internals")
 
 
+def raises_in_lines(**lead: object) -> int:
+    raise ValueError("no \x1b[31m\nsecond \r line\nthird line")
+
+
 def text(**lead: object) -> str:
     return "50"
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import BIN, ROOT, Caller, Clock
+from conftest import APPLIED, BIN, MIGRATIONS, ROOT, Caller, Clock
 from flask import Flask
 from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
@@ -396,8 +396,7 @@ def test_db(url: str, tmp_path: Path) -> None:
     status = f"file:   {file} (not there yet)\nschema: pending everything\n{SQLITE}"
     assert leads_service("db", "status", LEADS_DATABASE=url) == (0, status, "")
     assert not file.exists()
-    applied = "applied 0001_initial\napplied 0002_idempotency\n"
-    assert leads_service("db", "migrate", LEADS_DATABASE=url) == (0, applied, "")
+    assert leads_service("db", "migrate", LEADS_DATABASE=url) == (0, APPLIED, "")
     current = "The schema is up to date.\n"
     assert leads_service("db", "migrate", LEADS_DATABASE=url) == (0, current, "")
     status = f"file:   {file} ({file.stat().st_size:,} bytes)\nschema: up to date\n{SQLITE}"
@@ -407,7 +406,7 @@ def test_db(url: str, tmp_path: Path) -> None:
 def test_db_status_of_an_empty_file(program: Run, tmp_path: Path) -> None:
     file = tmp_path / "leads.db"
     file.touch()
-    status = f"file:   {file} (0 bytes)\nschema: pending 0001_initial, 0002_idempotency\n{SQLITE}"
+    status = f"file:   {file} (0 bytes)\nschema: pending {', '.join(MIGRATIONS)}\n{SQLITE}"
     assert program("db", "status") == (0, status, "")
 
 
@@ -840,8 +839,8 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
         *("backup", "db check", "db migrate", "db status", "export", "import", "pipeline"),
-        *("rescore", "restore", "serve"),
-        *("token create", "token list", "token revoke", "user add", "user list"),
+        *("reassign", "rescore", "restore", "serve", "token create", "token list", "token revoke"),
+        *("user add", "user list", "user remove", "user rename"),
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import BIN, ROOT, free_port, running, wait_until_ready
 
 from leads_service.cli import commands
+from leads_service.cli.server import serve
 from leads_service.config import SETTINGS
 from leads_service.contract import openapi
 from leads_service.stub.command import OFFER, stub
@@ -105,9 +106,21 @@ def test_the_test_of_the_readme(tmp_path: Path) -> None:
     assert "1 passed" in bash(f"cd {tmp_path} && pytest -q -p no:cacheprovider")
 
 
+def default_port(command: click.Command) -> int:
+    (port,) = [option.default for option in command.params if option.name == "port"]
+    return port
+
+
+def test_who_follows_the_readme_meets_no_port_that_is_taken() -> None:
+    (made,) = re.findall(r"^PORT \?= (\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (gunicorns,) = re.findall(r"`gunicorn --bind 127.0.0.1:(\d+) wsgi:app`", README)
+    assert int(made) == default_port(serve)
+    assert len({int(made), default_port(stub), int(gunicorns)}) == 3
+
+
 def test_the_stub_of_the_readme() -> None:
     (expected,) = re.findall(r"```text\n\$ leads-service stub\n(.*?)```", README, re.DOTALL)
-    url = "http://127.0.0.1:8000"
+    url = f"http://127.0.0.1:{default_port(stub)}"
     assert OFFER.format(url=url, tokens=", ".join(TOKENS.values())) + "\n" == expected
 
 

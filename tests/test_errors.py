@@ -123,10 +123,12 @@ def test_unknown_path(alice: Caller, client: FlaskClient) -> None:
 
 
 def test_wrong_method(alice: Caller, client: FlaskClient) -> None:
-    answer = alice.client.delete("/v1/leads/1")
+    answer = alice.client.put("/v1/leads/1")
     assert answer.status_code == 405
     assert answer.json["code"] == 405
-    assert set(answer.headers["Allow"].split(", ")) == {"PATCH", "OPTIONS"}
+    allowed = {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+    assert alice.client.delete("/v1/leads").status_code == 405
     assert client.post("/healthz").status_code == 405
 
 
@@ -209,23 +211,89 @@ def test_log_line(alice: Caller, capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+def bearing(caller: Caller, request_id: str = "") -> dict[str, str]:
+    return {"Authorization": f"Bearer {caller.token}", "X-Request-ID": request_id}
+
+
+def let_people_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+
 def test_log_line_for_people(
     alice: Caller, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    let_people_watch(monkeypatch)
     answer = alice.client.post("/v1/leads", json={"company_id": 1, "notes": "secret"})
     line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    assert answer.headers["X-Request-ID"] in line
-    assert " info request " in line
-    assert "secret" not in line
-    assert alice.token not in line
+    form = (
+        r"\S+ \S+ info request POST /v1/leads 201 request_id=(\w+) ms=[\d.]+ user_id=1 bytes=%d\n"
+    )
+    assert re.fullmatch(form % len(answer.data), line)[1] == answer.headers["X-Request-ID"]
+
+
+def test_log_line_for_people_of_a_path_that_is_none(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_people_watch(monkeypatch)
+    client.get("/nothing?secret=1")
+    line = capsys.readouterr().err
+    form = r"\S+ \S+ info request GET /nothing 404 request_id=\w+ ms=[\d.]+ bytes=\d+\n"
+    assert re.fullmatch(form, line)
+
+
+def test_what_fails_cannot_pass_for_a_line_of_the_log(
+    url: str, alice: Caller, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_people_watch(monkeypatch)
+    settings = {"LEADS_DATABASE": url, "LEADS_SCORER": "scorers:raises_in_lines"}
+    client = create_app(settings).test_client()
+    client.post("/v1/leads", json={"company_id": 1}, headers=bearing(alice))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("    ")] == [lines[0], lines[-1]]
+    assert " error request " in lines[0]
+    assert " info request POST /v1/leads 500 " in lines[-1]
+    assert r"    ValueError: no \x1b[31m" in lines
+    assert "    third line" in lines
+
+
+PATHS = {
+    "/nothing": "/nothing",
+    "/v1/leads/0": "/v1/leads/0",
+    "/a%20404%0d%0a%00%1b[31m%7f": "/a%20404%0D%0A%00%1B%5B31m%7F",
+    "/%c2%9b31m%e2%80%ae%ff": "/%C2%9B31m%E2%80%AE%EF%BF%BD",
+    "/" + "x" * 300: "/" + "x" * 196 + "...",
+    f"/v1/leads/leads_{'Az09_-7' * 6}x": "/v1/leads/[token]",
+    f"/v1/leads_{'x' * 40}/y": "/v1/[token]/y",
+    "/" + "x" * 180 + f"leads_{'x' * 43}": "/" + "x" * 180 + "[token]",
+    "/leads_service/statistics": "/leads_service/statistics",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_log_line_of_a_path_that_is_none(
+    alice: Caller, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    alice.client.get(f"{path}?secret=1")
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    assert text.rstrip("\n").isprintable()
+    line = json.loads(text)
+    assert (line["route"], line["path"]) == (None, PATHS[path])
+    assert "secret" not in text
+
+
+def test_log_line_of_a_method_that_is_none(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.open("/healthz", method="G\x9b31m\x1b[0mET")
+    text = capsys.readouterr().err
+    assert text.rstrip("\n").isprintable()
+    assert json.loads(text)["method"] == "G%C2%9B31m%1B%5B0mET"
 
 
 def test_log_line_of_a_mistake(url: str, alice: Caller, capsys: pytest.CaptureFixture[str]) -> None:
     client = create_app({"LEADS_DATABASE": url, "LEADS_SCORER": "scorers:raises"}).test_client()
-    headers = {"Authorization": f"Bearer {alice.token}", "X-Request-ID": "abc-1"}
-    client.post("/v1/leads", json={"company_id": 1}, headers=headers)
+    client.post("/v1/leads", json={"company_id": 1}, headers=bearing(alice, "abc-1"))
     mistake, request = map(json.loads, capsys.readouterr().err.splitlines())
     assert (mistake["level"], mistake["request_id"]) == ("error", "abc-1")
     assert "secret internals" in mistake["exception"]

@@ -58,7 +58,8 @@ def assert_writable(client: FlaskClient, lead: Lead) -> None:
     new = client.post("/v1/leads", json=LEAD, headers=KEY)
     assert (new.status_code, new.headers.get("Idempotency-Replayed")) == (201, None)
     changed = client.patch("/v1/leads/1", json=CHANGES).json
-    assert changed == lead | CHANGES | {"score": 0}
+    later = {"updated_at": "2026-11-22T22:03:11.123457Z"}
+    assert changed == lead | CHANGES | {"score": 0} | later
     assert client.get("/v1/leads").json["data"] == [new.json | {"id": 2}, changed]
 
 

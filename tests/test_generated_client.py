@@ -23,7 +23,9 @@ class Api(NamedTuple):
 
     list_leads: ModuleType
     create_lead: ModuleType
+    get_lead: ModuleType
     update_lead: ModuleType
+    delete_lead: ModuleType
     models: ModuleType
     client: Any
 
@@ -76,7 +78,7 @@ def api(package: ModuleType, server: Server) -> Iterator[Api]:
     )
     operations = [
         import_module(f"{PACKAGE}.api.leads_service.{name}")
-        for name in ("list_leads", "create_lead", "update_lead")
+        for name in ("list_leads", "create_lead", "get_lead", "update_lead", "delete_lead")
     ]
     with client:
         yield Api(*operations, models=import_module(f"{PACKAGE}.models"), client=client)
@@ -135,6 +137,45 @@ def test_update(api: Api) -> None:
     assert cleared.notes == ""
     assert cleared.status is api.models.LeadStatus.QUALIFIED
     assert api.page(COMPANY + 5).data == [cleared]
+
+
+def test_get_and_delete(api: Api) -> None:
+    lead = api.create(COMPANY + 6)
+    assert api.get_lead.sync(lead.id, client=api.client) == lead
+    gone = api.delete_lead.sync_detailed(lead.id, client=api.client)
+    assert (gone.status_code, gone.content) == (HTTPStatus.NO_CONTENT, b"")
+    for operation in (api.get_lead, api.delete_lead):
+        answer = operation.sync_detailed(lead.id, client=api.client)
+        assert answer.status_code is HTTPStatus.NOT_FOUND
+        assert answer.parsed.message == "There is no such lead."
+    assert api.page(COMPANY + 6).data == []
+
+
+def test_if_match(api: Api) -> None:
+    lead = api.create(COMPANY + 7, notes="theirs")
+    answer = api.get_lead.sync_detailed(lead.id, client=api.client)
+    old, change = answer.headers["ETag"], {"client": api.client}
+    lead = api.update(lead.id, notes="changed")
+    mine = api.models.LeadUpdate(notes="mine")
+    for refused in (
+        api.update_lead.sync_detailed(lead.id, body=mine, if_match=old, **change),
+        api.delete_lead.sync_detailed(lead.id, if_match=old, **change),
+    ):
+        assert refused.status_code is HTTPStatus.PRECONDITION_FAILED
+        assert isinstance(refused.parsed, api.models.LeadsChangedError)
+        assert refused.parsed.lead == lead
+    new = refused.headers["ETag"]
+    assert api.update_lead.sync(lead.id, body=mine, if_match=new, **change).notes == "mine"
+
+
+def test_a_key_whose_lead_was_deleted(api: Api) -> None:
+    body, key = api.models.LeadCreate(company_id=COMPANY + 8), {"idempotency_key": "generated"}
+    lead = api.create_lead.sync(client=api.client, body=body, **key)
+    api.delete_lead.sync_detailed(lead.id, client=api.client)
+    answer = api.create_lead.sync_detailed(client=api.client, body=body, **key)
+    assert answer.status_code is HTTPStatus.GONE
+    assert isinstance(answer.parsed, api.models.LeadsError)
+    assert api.page(COMPANY + 8).data == []
 
 
 def test_bad_token(api: Api, package: ModuleType, server: Server) -> None:

@@ -20,6 +20,7 @@ PLAIN = {"company_id": 42}
 KEYS = ("x", "X", "xx", " ", " x", "%", "~!\"'\\;%00", "x" * 254, "x" * 255)
 UNFIT = "Must be 1 to 255 printable ASCII characters."
 REUSED = "Came with another body less than 24 hours ago."
+DELETED = "The lead that this Idempotency-Key made was deleted; send a new key for a new lead."
 
 
 def post(who: Caller, key: str, body: Any = BODY) -> TestResponse:
@@ -162,6 +163,21 @@ def test_a_replay_shows_the_lead_as_it_is_now(alice: Caller, clock: Clock) -> No
     changed = alice.client.patch("/v1/leads/1", json={"status": "lost", "notes": "No budget"}).json
     assert replayed(post(alice, "a")) == changed
     assert stored(alice) == [changed]
+
+
+@alone_and_embedded
+def test_a_key_whose_lead_was_deleted(alice: Caller, service: Service, clock: Clock) -> None:
+    made(post(alice, "a"))
+    assert alice.client.delete("/v1/leads/1").status_code == 204
+    for minutes in (1, 60 * 23):
+        clock.move(minutes=minutes)
+        answer = post(alice, "a")
+        assert answer.status_code == 410
+        assert answer.json == {"code": 410, "status": "Gone", "message": DELETED}
+        assert_refused(post(alice, "a", PLAIN), REUSED)
+    assert (stored(alice), keys(service)) == ([], 1)
+    clock.move(hours=1)
+    assert made(post(alice, "a", PLAIN))["id"] == 2, "its day is over"
 
 
 @alone_and_embedded

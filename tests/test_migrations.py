@@ -15,7 +15,7 @@ from threading import Thread, Timer
 from typing import Any
 
 import pytest
-from conftest import BIN, ROOT, Caller
+from conftest import APPLIED, BIN, MIGRATIONS, ROOT, Caller
 from flask import Flask
 from peewee import Database
 
@@ -25,7 +25,8 @@ from leads_service.service import Service
 
 WORKERS = 8
 ROUNDS = 25  # two starts seldom collide
-TABLES = ["leads_idempotency", "leads_lead", "leads_migration", "leads_token", "leads_user"]
+TABLES = ["leads_deleted", "leads_idempotency", "leads_lead", "leads_migration"]
+TABLES += ["leads_token", "leads_user"]
 NOW = "2026-11-22T22:03:11.123456Z"
 LATER = "2026-11-22T22:03:11.123457Z"
 GRIN = "\N{GRINNING FACE}"
@@ -116,7 +117,7 @@ def test_processes_that_start_at_once_on_no_file(tmp_path: Path) -> None:
         assert tables(url) == TABLES
         with connect(url) as connection:
             applied = connection.execute("SELECT name FROM leads_migration").fetchall()
-            assert applied == [("0001_initial",), ("0002_idempotency",)]
+            assert applied == [(name,) for name in MIGRATIONS]
 
 
 def test_commands_that_start_at_once_on_an_empty_file(url: str, tmp_path: Path) -> None:
@@ -133,9 +134,7 @@ def test_commands_that_start_at_once_on_an_empty_file(url: str, tmp_path: Path) 
     ]
     outputs = [command.communicate(timeout=60)[0] for command in commands]
     assert [command.returncode for command in commands] == [0] * WORKERS
-    assert sorted(outputs) == ["The schema is up to date.\n"] * (WORKERS - 1) + [
-        "applied 0001_initial\napplied 0002_idempotency\n"
-    ]
+    assert sorted(outputs) == ["The schema is up to date.\n"] * (WORKERS - 1) + [APPLIED]
     assert tables(url) == TABLES
 
 
@@ -255,6 +254,7 @@ def store(app: Flask, alice: Caller, url: str) -> Iterator[sqlite3.Connection]:
 def test_the_tables_are_strict(store: sqlite3.Connection) -> None:
     query = "SELECT name, strict FROM pragma_table_list WHERE name LIKE 'leads%' ORDER BY name"
     assert dict(store.execute(query).fetchall()) == {
+        "leads_deleted": 1,
         "leads_idempotency": 1,
         "leads_lead": 1,
         "leads_migration": 0,  # Peewee's

@@ -30,16 +30,29 @@ def test_document(client: FlaskClient) -> None:
     body = {"400", "403", "411", "413", "415"}
     assert statuses == {
         "get /v1/leads": {"200"} | common,
-        "post /v1/leads": {"201"} | common | body,
-        "patch /v1/leads/{lead_id}": {"200", "404"} | common | body,
+        "post /v1/leads": {"201", "410"} | common | body,
+        "get /v1/leads/{lead_id}": {"200", "404"} | common,
+        "patch /v1/leads/{lead_id}": {"200", "404", "412"} | common | body,
+        "delete /v1/leads/{lead_id}": {"204", "403", "404", "412"} | common,
         "get /healthz": {"200", "500", "503"},
     }
     assert document["components"]["securitySchemes"]["leadsToken"]["scheme"] == "bearer"
+    one = document["paths"]["/v1/leads/{lead_id}"]
     for operation in (
         document["paths"]["/v1/leads"]["get"],
         document["paths"]["/v1/leads"]["post"],
+        *(one[method] for method in ("get", "patch", "delete")),
     ):
         assert operation["security"] == [{"leadsToken": []}]
+    for operation in (one["patch"], one["delete"]):
+        assert [parameter["name"] for parameter in operation["parameters"]] == ["If-Match"]
+        assert operation["responses"]["412"] == {"$ref": "#/components/responses/Leads412"}
+    tagged = [one["get"]["responses"]["200"], one["patch"]["responses"]["200"]]
+    tagged.append(document["paths"]["/v1/leads"]["post"]["responses"]["201"])
+    tagged.append(document["components"]["responses"]["Leads412"])
+    assert all("ETag" in response["headers"] for response in tagged)
+    conflict = document["components"]["schemas"]["LeadsChangedError"]["properties"]
+    assert conflict["lead"]["$ref"] == "#/components/schemas/Lead"
     assert document["paths"]["/healthz"]["get"]["security"] == []
 
 

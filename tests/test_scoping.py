@@ -22,14 +22,23 @@ def test_lists_hold_own_leads_only(alice: Caller, bob: Caller, lead_id: int, que
     assert [lead["id"] for lead in alice.client.get("/v1/leads").json["data"]] == [lead_id]
 
 
-@pytest.mark.parametrize("changes", [{"status": "lost"}, {"notes": "mine"}, {}])
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("GET", None),
+        ("PATCH", {"status": "lost"}),
+        ("PATCH", {"notes": "mine"}),
+        ("PATCH", {}),
+        ("DELETE", None),
+    ],
+)
 def test_another_users_lead_does_not_exist(
-    alice: Caller, bob: Caller, lead_id: int, changes: dict[str, str]
+    alice: Caller, bob: Caller, lead_id: int, method: str, changes: dict[str, str] | None
 ) -> None:
     before = alice.client.get("/v1/leads").json
-    headers = {"X-Request-ID": "same"}
-    theirs = bob.client.patch(f"/v1/leads/{lead_id}", json=changes, headers=headers)
-    nobodys = bob.client.patch("/v1/leads/999999", json=changes, headers=headers)
+    request = {"method": method, "json": changes, "headers": {"X-Request-ID": "same"}}
+    theirs = bob.client.open(f"/v1/leads/{lead_id}", **request)
+    nobodys = bob.client.open("/v1/leads/999999", **request)
     assert theirs.status_code == nobodys.status_code == 404
     assert theirs.data == nobodys.data
     assert list(theirs.headers) == list(nobodys.headers)

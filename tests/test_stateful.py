@@ -21,6 +21,7 @@ SCORES = {"new": 10, "contacted": 30, "qualified": 60, "converted": 100, "lost":
 SPANS = [{"microseconds": 1}, {"microseconds": -1}, {"hours": 6}, {"hours": 24}, {"hours": -1}]
 
 WHO = st.sampled_from(sorted(MARKS))
+KNOWN = st.sampled_from(["", "*", '"{now}"', '"{old}"', 'W/"{now}"', '"{old}", "{now}"'])
 WHICH = st.integers(0, 20)  # of what there is, counted in a circle
 NOTES = st.none() | st.just("") | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 BODIES = st.fixed_dictionaries({"company_id": st.integers(1, 2)}, optional={"notes": NOTES})
@@ -61,7 +62,9 @@ class Users(stateful.RuleBasedStateMachine):
         self.folder = TemporaryDirectory()
         self.clock = Clock()
         self.clock.now = datetime(2026, 11, 22, tzinfo=UTC)
-        self.leads: dict[int, dict[str, Any]] = {}
+        self.leads: dict[int, dict[str, Any]] = {}  # those that have not been deleted
+        self.places: dict[int, tuple[int, str]] = {}  # of all leads: whose, and since when
+        self.past: dict[int, set[str]] = {}  # every updated_at that a lead has had before
         self.keys: dict[tuple[str, str], tuple[dict[str, Any], int, datetime]] = {}
         self.start()
         self.ids = {who: self.service.accounts.add_user(who) for who in MARKS}
@@ -79,9 +82,25 @@ class Users(stateful.RuleBasedStateMachine):
         answer = self.client.open(path, method=method, headers=headers, **request)
         assert answer.status_code == status
         assert not any(MARKS[other].encode() in answer.data for other in MARKS if other != who)
+        if status == 204:
+            return answer
         for lead in answer.json.get("data", [answer.json] if status < 300 else []):
             assert lead["user_id"] == self.ids[who]
+        if tag := answer.headers.get("ETag"):
+            assert tag == f'"{answer.json.get("lead", answer.json)["updated_at"]}"'
         return answer
+
+    def pick(self, which: int) -> tuple[dict[str, Any], str]:
+        """Return one of the leads, and its owner."""
+        lead = list(self.leads.values())[which % len(self.leads)]
+        (who,) = (who for who in MARKS if self.ids[who] == lead["user_id"])
+        return lead, who
+
+    def known(self, lead: dict[str, Any], known: str) -> tuple[dict[str, str], bool]:
+        """Return the header that says how the lead is known, and whether it is as it says."""
+        old = min(self.past[lead["id"]] - {lead["updated_at"]}, default="")
+        tags = known.format(now=lead["updated_at"], old=old)
+        return {"If-Match": tags} if tags else {}, known not in ('"{old}"', 'W/"{now}"')
 
     def own(self, who: str) -> list[dict[str, Any]]:
         """Return the user's leads, newest first."""
@@ -107,17 +126,20 @@ class Users(stateful.RuleBasedStateMachine):
         says = {"company_id": body["company_id"], "notes": body.get("notes") or ""}
         ended = self.clock.now - timedelta(hours=24)
         said, number, since = self.keys.get((who, key), (says, 0, ended))
-        if since > ended and says != said:
-            self.call(who, "POST", "/v1/leads", 422, **request)
+        if since > ended and (says != said or number not in self.leads):
+            status = 422 if says != said else 410
+            self.call(who, "POST", "/v1/leads", status, **request)
             return
         answer = self.call(who, "POST", "/v1/leads", 201, **request)
         if since > ended:
             assert answer.headers["Idempotency-Replayed"] == "true"
         else:
             assert "Idempotency-Replayed" not in answer.headers
-            number = len(self.leads) + 1
+            number = len(self.places) + 1
             facts = {"id": number, "user_id": self.ids[who], "status": "new", "score": 10}
             self.leads[number] = facts | says | {"created_at": self.now(), "updated_at": self.now()}
+            self.places[number] = (self.ids[who], self.now())
+            self.past[number] = {self.now()}
             if key is not None:
                 self.keys = {each: kept for each, kept in self.keys.items() if kept[2] > ended}
                 self.keys[who, key] = (says, number, self.clock.now)
@@ -133,24 +155,52 @@ class Users(stateful.RuleBasedStateMachine):
         says = {"notes": says["notes"] or None, "company_id": company_id or says["company_id"]}
         self.create(who, says, key)
 
-    @rule(which=WHICH, changes=CHANGES)
-    def update(self, which: int, changes: dict[str, Any]) -> None:
-        lead = self.leads[which % len(self.leads) + 1]
-        (who,) = (who for who in MARKS if self.ids[who] == lead["user_id"])
+    @stateful.precondition(lambda self: self.leads)
+    @rule(which=WHICH)
+    def get(self, which: int) -> None:
+        lead, who = self.pick(which)
+        assert self.call(who, "GET", f"/v1/leads/{lead['id']}", 200).json == lead
+
+    @stateful.precondition(lambda self: self.leads)
+    @rule(which=WHICH, changes=CHANGES, known=KNOWN)
+    def update(self, which: int, changes: dict[str, Any], known: str = "") -> None:
+        lead, who = self.pick(which)
         changes = signed(who, changes)
+        headers, is_right = self.known(lead, known)
+        request = {"json": changes, "headers": headers}
         said = {name: value or "" for name, value in changes.items()}
-        if said != {name: lead[name] for name in said}:
-            lead |= said | {"updated_at": max(self.now(), lead["updated_at"])}
+        if is_right and said != {name: lead[name] for name in said}:
+            moment = datetime.fromisoformat(lead["updated_at"]) + timedelta(microseconds=1)
+            self.past[lead["id"]].add(lead["updated_at"])
+            lead |= said | {"updated_at": max(self.now(), f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}")}
             lead["score"] = SCORES[lead["status"]]
-        assert self.call(who, "PATCH", f"/v1/leads/{lead['id']}", 200, json=changes).json == lead
+            assert lead["updated_at"] not in self.past[lead["id"]]
+        status = 200 if is_right else 412
+        answer = self.call(who, "PATCH", f"/v1/leads/{lead['id']}", status, **request).json
+        assert (answer if is_right else answer["lead"]) == lead
+
+    @stateful.precondition(lambda self: self.leads)
+    @rule(which=WHICH, known=KNOWN)
+    def delete(self, which: int, known: str) -> None:
+        lead, who = self.pick(which)
+        headers, is_right = self.known(lead, known)
+        status = 204 if is_right else 412
+        answer = self.call(who, "DELETE", f"/v1/leads/{lead['id']}", status, headers=headers)
+        if is_right:
+            del self.leads[lead["id"]]
+        else:
+            assert answer.json["lead"] == lead
 
     @rule(who=WHO, which=WHICH, changes=CHANGES)
     def meddle(self, who: str, which: int, changes: dict[str, Any]) -> None:
-        """Ask for leads that are somebody else's, or nobody's."""
-        others = {*range(1, len(self.leads) + 2)} - {lead["id"] for lead in self.own(who)}
+        """Ask for leads that are somebody else's, or nobody's, or not there any more."""
+        others = {*range(1, len(self.places) + 2)} - {lead["id"] for lead in self.own(who)}
         number = sorted(others)[which % len(others)]
-        self.call(who, "PATCH", f"/v1/leads/{number}", 404, json=changes)
-        self.call(who, "GET", f"/v1/leads?cursor={number}", 422)
+        for method in ("GET", "PATCH", "DELETE"):
+            self.call(who, method, f"/v1/leads/{number}", 404, json=changes)
+        user_id, _ = self.places.get(number, (None, ""))
+        is_own = user_id == self.ids[who]
+        self.call(who, "GET", f"/v1/leads?cursor={number}", 200 if is_own else 422)
 
     @rule(asked=QUERIES, limit=st.integers(1, 6))
     def walk(self, asked: dict[str, Any], limit: int) -> None:
@@ -165,6 +215,20 @@ class Users(stateful.RuleBasedStateMachine):
                 assert answer.json == {"data": data, "next_cursor": cursor, "has_more": bool(rest)}
                 path = answer.headers.get("Link", "").removeprefix("<").partition(">")[0]
                 assert bool(path) is bool(rest)
+
+    @rule(which=WHICH, asked=QUERIES, limit=st.integers(1, 6))
+    def resume(self, which: int, asked: dict[str, Any], limit: int) -> None:
+        """Go on from a lead that has been deleted meanwhile, or may have been changed."""
+        numbers = sorted(self.places.keys() - self.leads.keys()) or [*self.leads]
+        number = numbers[which % len(numbers)]
+        user_id, since = self.places[number]
+        (who,) = (who for who in MARKS if self.ids[who] == user_id)
+        rest = [
+            lead for lead in self.own(who) if (lead["created_at"], lead["id"]) < (since, number)
+        ]
+        query = "".join(f"&{name}={value}" for name, value in asked.items())
+        answer = self.call(who, "GET", f"/v1/leads?limit={limit}&cursor={number}{query}", 200)
+        assert answer.json["data"] == [lead for lead in rest if passes(lead, asked)][:limit]
 
     @rule(who=WHO)
     def change_token(self, who: str) -> None:

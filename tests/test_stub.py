@@ -7,6 +7,7 @@ import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import create_server
@@ -37,6 +38,11 @@ CALLS = [
     (201, "POST", "/v1/leads", LEAD, {}),
     (200, "PATCH", "/v1/leads/2", '{"notes": "changed"}', {}),
     (404, "PATCH", "/v1/leads/999", '{"notes": "changed"}', {}),
+    (200, "GET", "/v1/leads/2", "", {}),
+    (412, "PATCH", "/v1/leads/2", "{}", {"If-Match": '"2026-01-01T00:00:00.000000Z"'}),
+    (204, "DELETE", "/v1/leads/3", "", {}),
+    (404, "DELETE", "/v1/leads/3", "", {}),
+    (403, "DELETE", "/v1/leads/2", "", READER),
     (405, "DELETE", "/v1/leads", "", {}),
     (401, "GET", "/v1/leads", "", {"Authorization": ""}),
     (200, "GET", "/v1/leads?limit=1", "", READER),
@@ -108,9 +114,24 @@ def test_the_same_every_time_and_after_a_reset(make: Make) -> None:
 
 def test_time_passes_with_writes_only(make: Make) -> None:
     client = make()
-    leads = [ask(client, "POST", "/v1/leads", body).json for body in (LEAD, "{}", LEAD)]
-    times = [lead.get("created_at") for lead in leads]
-    assert times == ["2026-11-02T09:00:00.000000Z", None, "2026-11-02T09:00:01.000000Z"]
+    key, asks = {"Idempotency-Key": "a"}, {"Access-Control-Request-Method": "DELETE"}
+    for seconds, *call in (
+        (1, "POST", "/v1/leads", LEAD, key),
+        (0, "POST", "/v1/leads", LEAD, key),
+        (1, "PATCH", "/v1/leads/201", '{"notes": "changed"}'),
+        (0, "GET", "/v1/leads"),
+        (0, "GET", "/v1/leads/201"),
+        (0, "OPTIONS", "/v1/leads/201", "", asks),
+        (0, "POST", "/v1/leads", "{}"),
+        (1, "DELETE", "/v1/leads/201"),
+        (0, "DELETE", "/v1/leads/201"),
+        (0, "POST", "/v1/leads", LEAD, key),
+    ):
+        before = client.application.now
+        ask(client, *call)
+        assert client.application.now - before == timedelta(seconds=seconds), call
+    made = ask(client, "POST", "/v1/leads", LEAD).json
+    assert made["created_at"] == "2026-11-02T09:00:03.000000Z"
 
 
 def test_processes_differ_in_nothing(make: Make) -> None:
@@ -127,10 +148,11 @@ def test_processes_differ_in_nothing(make: Make) -> None:
 @pytest.mark.parametrize("source", ["in.csv", "in.jsonl", "-"])
 def test_data_of_ones_own(tmp_path: Path, source: str) -> None:
     file = tmp_path / source
-    file.write_text('{"company_id": 7}\n' if source == "in.jsonl" else "company_id\n7\n")
+    json_row, csv_rows = '{"company_id": 7, "owner": "x"}\n', "Owner;company_id\nx;7\n"
+    file.write_text(json_row if source == "in.jsonl" else csv_rows)
     options = ["--data", "-", "--format", "csv"] if source == "-" else ["--data", str(file)]
     command = ["sh", "-c", 'exec "$@" < "$0"', str(file), *PROGRAM, *options]
-    with running(command, {}) as process:
+    with running([*command, "--ignore-extra"], {}) as process:
         answers = over_http(process, [(200, "GET", "/v1/leads", "", who) for who in ({}, BOB)])
     pages = [json.loads(body)["data"] for _, _, body in answers]
     assert [[lead["company_id"] for lead in page] for page in pages] == [[7], []]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Caller
+from conftest import Caller, caller
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from marshmallow import ValidationError
 from peewee import SqliteDatabase
 from scorers import raises
 
+from leads_service import create_app, init_app
 from leads_service.files import is_plainly_valid, read_csv, read_jsonl
 from leads_service.models import STATUSES
 from leads_service.schemas import LeadImportSchema
@@ -112,11 +113,11 @@ line 3: company_id: Not a valid integer.
 line 4: company_id: Must be from 1 to 9223372036854775807.
 line 5: status: Must be one of: new, contacted, qualified, converted, lost.
 line 6: notes: Longer than maximum length 10000.
-line 7: created_at: Not a time such as 2026-11-22T22:03:11.123456Z.
-line 8: created_at: Not a time such as 2026-11-22T22:03:11.123456Z.
+line 7: created_at: Not a time such as 2026-11-22T22:03:11.123456Z, or a day such as 2026-11-22.
+line 8: created_at: Not a time such as 2026-11-22T22:03:11.123456Z, or a day such as 2026-11-22.
 line 9: updated_at: Must not be before created_at.
 line 10: created_at: Needed with updated_at.
-line 11: the row: Invalid input type.
+line 11: The first line has 5 cells, this one 2.
 Error: nothing was stored; mend these lines, or leave them out with --skip-invalid
 """
 
@@ -166,13 +167,83 @@ def test_jsonl_rows_that_are_none(run: Run, alice: Caller, tmp_path: Path) -> No
     assert leads(alice) == []
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_what_spreadsheets_write(run: Run, alice: Caller, delimiter: str) -> None:
+    """Their delimiters, headers as people type them, days, and columns of their own."""
+    rows = (
+        (" NOTES", "Company_ID", "Owner; of, the\tdeal", "Created_At ", "updated_at", ""),
+        ("a;b,c\td", "7", "x", "2020-02-29", "2020-03-01", ""),
+        ("", "8", "=1+1", "", "", "y"),
+    )
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    words = ("import", "-", "--format", "csv", "--user", "alice", "--ignore-extra")
+    run(*words, stdin="\ufeff" + text.getvalue())
+    assert [(lead["company_id"], lead["notes"]) for lead in leads(alice)] == [
+        (7, "a;b,c\td"),
+        (8, ""),
+    ]
+    assert leads(alice)[0]["created_at"] == "2020-02-29T00:00:00.000000Z"
+    assert leads(alice)[0]["updated_at"] == "2020-03-01T00:00:00.000000Z"
+
+
+def test_the_delimiter_is_what_stands_beside_company_id(run: Run, alice: Caller) -> None:
+    text = '"a,b";company_id;"c,company_id,d"\n1,2;7;3,4,5\n'
+    words = ("import", "-", "--format", "csv", "--user", "alice", "--ignore-extra")
+    run(*words, stdin=text)
+    assert leads(alice)[0]["company_id"] == 7
+
+
+def test_other_fields_in_json(run: Run, alice: Caller) -> None:
+    words = ("import", "-", "--format", "jsonl", "--user", "alice")
+    text = '{"company_id": 7, "score": 5, "Status": "new"}\n'
+    assert run(*words, stdin=text, code=1).stderr.startswith(
+        "line 1: It names columns that no lead has: 'score', 'Status'; "
+        "leave them out with --ignore-extra.\n"
+    )
+    run(*words, "--ignore-extra", stdin=text)
+    assert [lead["company_id"] for lead in leads(alice)] == [7]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("[1", "Not valid JSON."),
+        ("[]", "Not a JSON object."),
+        ('{"notes": "x"}', "company_id: Missing data for required field."),
+    ],
+)
+def test_what_is_wrong_with_a_line(run: Run, alice: Caller, row: str, problem: str) -> None:
+    words = ("import", "-", "--format", "jsonl", "--user", "alice")
+    assert run(*words, stdin=row, code=1).stderr.splitlines()[0] == f"line 1: {problem}"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
         ("in.csv", b"", "the first line must name company_id"),
         ("in.csv", b"notes\nx\n", "the first line must name company_id"),
-        ("in.csv", b"company_id,score\n1,5\n", "the first line must name company_id"),
-        ("in.csv", b"company_id,company_id\n1,1\n", "the first line must name company_id"),
+        ("in.csv", b"company_id|notes\n1|x\n", "the first line must name company_id"),
+        (
+            "in.csv",
+            b"notes\n",
+            "the first line must name company_id, and may name status, notes, created_at and "
+            "updated_at; nothing was stored",
+        ),
+        (
+            "in.csv",
+            b"company_id,Score\n1,5\n",
+            "the first line names a column that no lead has: 'Score'; leave it out with "
+            "--ignore-extra; nothing was stored",
+        ),
+        (
+            "in.csv",
+            b"company_id,score,,\x1b[31m\n1,5,,\n",
+            r"columns that no lead has: 'score', '', '\x1b[31m'; leave them out",
+        ),
+        ("in.csv", b"User,company_id\nalice,1\n", "or let user say whose each lead is"),
+        ("in.csv", b"company_id, Company_ID\n1,1\n", "the first line names company_id twice"),
+        ("in.csv", b'company_id,"' + b"x" * 10_000_001, "line 1: field larger than"),
         ("in.csv", b'company_id,notes\n1,"open\n', "unexpected end of data"),
         ("in.csv", b'company_id,notes\n1,"a"b\n', "expected after"),
         ("in.csv", b'"company_id\n', "unexpected end of data"),
@@ -215,6 +286,20 @@ def test_a_scorer_that_fails(
     words = ("import", "-", "--format", "csv", "--user", "alice")
     assert "the scorer" in run(*words, stdin="company_id\n1\n", code=1).stderr
     assert leads(alice) == []
+
+
+def test_an_import_for_a_user_who_is_removed_meanwhile(
+    run: Run, alice: Caller, app: Flask, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(**_: Any) -> int:
+        service.owners.remove_user("alice", erase=True)
+        return 50
+
+    monkeypatch.setitem(app.extensions, EXTENSION, service._replace(scorer=score))
+    words = ("import", "-", "--format", "csv", "--user", "alice")
+    message = run(*words, stdin="company_id\n1\n", code=1).stderr
+    assert f"the user with id {alice.id} does not exist any more" in message
+    assert service.owners.count(alice.id) == 0
 
 
 def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: Service) -> None:
@@ -264,16 +349,123 @@ def test_export_filters_as_the_api_does(run: Run, alice: Caller, bob: Caller) ->
     assert "--min-score: Not a valid integer." in run("export", "--min-score", "x", code=2).stderr
 
 
-def test_export_of_everybody_names_the_owner(run: Run, alice: Caller) -> None:
-    alice.client.post("/v1/leads", json={"company_id": 1})
-    assert run("export").stdout.startswith('"user_id","company_id"')
-    (line,) = run("export", "--format", "jsonl").stdout.splitlines()
-    assert json.loads(line)["user_id"] == alice.id
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_everybodys_leads_into_another_store(
+    run: Run, alice: Caller, bob: Caller, clock: Any, tmp_path: Path, kind: str
+) -> None:
+    for owner, company_id in ((bob, 1), (alice, 2), (bob, 3)):
+        owner.client.post("/v1/leads", json={"company_id": company_id, "notes": "a\r\nb"})
+        clock.move(seconds=1)
+    exported = run("export", "--format", kind).stdout_bytes
+    other = create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path}/other.db"})
+    others = {name: caller(other, name) for name in ("bob", "carol", "alice")}
+    words = ["leads", "import", "-", "--format", kind, "--users-by", "name"]
+    result = other.test_cli_runner().invoke(args=words, input=exported)
+    assert result.output.endswith("3 leads stored.\n")
+    assert leads(others["alice"]) == leads(alice) != []
+    assert leads(others["bob"]) == leads(bob)
+    assert leads(others["carol"]) == []
+
+
+def test_users_by_id(run: Run, alice: Caller, bob: Caller) -> None:
+    text = f" USER ;company_id\n{bob.id};7\n{alice.id};8\n"
+    run("import", "-", "--format", "csv", "--users-by", "id", stdin=text)
+    assert [lead["company_id"] for lead in leads(alice)] == [8]
+    assert [lead["company_id"] for lead in leads(bob)] == [7]
+
+
+@pytest.mark.parametrize(
+    ("by", "rows", "problems"),
+    [
+        ("name", "alice,1\n,2\n", ["line 3: user: Missing: whose lead is it?"]),
+        ("name", "Alice,1\n", ["line 2: user: There is no user 'Alice'; add the user first."]),
+        ("name", "1,1\n", ["line 2: user: There is no user '1'; add the user first."]),
+        ("id", "alice,1\n", ["line 2: user: There is no user 'alice'; add the user first."]),
+        ("id", "2,1\n", ["line 2: user: There is no user '2'; add the user first."]),
+    ],
+)
+def test_rows_of_nobody(run: Run, alice: Caller, by: str, rows: str, problems: list[str]) -> None:
+    words = ("import", "-", "--format", "csv", "--users-by", by)
+    result = run(*words, stdin=f"user,company_id\n{rows}", code=1)
+    assert result.stderr.splitlines()[:-1] == problems
+    assert leads(alice) == []
+
+
+def test_rejects_name_the_owner(run: Run, alice: Caller, tmp_path: Path) -> None:
+    words = ("import", "-", "--format", "csv", "--users-by", "name", "--skip-invalid")
+    run(*words, stdin="user,company_id\nalice,0\neve,1\nalice,7\n")
+    rejects = [json.loads(line) for line in (tmp_path / "stdin.rejects").read_text().splitlines()]
+    assert [reject["row"]["user"] for reject in rejects] == ["alice", "eve"]
+    assert [lead["company_id"] for lead in leads(alice)] == [7]
+
+
+@pytest.mark.parametrize("words", [(), ("--user", "alice", "--users-by", "name")])
+def test_whose_leads_they_become_is_said_once(
+    run: Run, alice: Caller, words: tuple[str, ...]
+) -> None:
+    result = run("import", "-", "--format", "csv", *words, stdin="company_id\n1\n", code=2)
+    assert "either --user or --users-by" in result.stderr
+    result = run("import", "-", "--format", "csv", "--users-by", "id", stdin="user\n1\n", code=1)
+    assert "the first line must name company_id and user, and may name" in result.stderr
+
+
+def test_everybodys_leads_from_host_to_host(tmp_path: Path) -> None:
+    runners = []
+    for name in ("one", "two"):
+        host = Flask(name)
+        database = SqliteDatabase(str(tmp_path / f"{name}.db"))
+        init_app(host, user_id=lambda: 7, database=database)
+        runners.append(host.test_cli_runner())
+    words = ["leads", "import", "-", "--format", "csv"]
+    text = "user,company_id\n7,1\n-8,2\n"
+    for runner in runners:
+        assert (
+            "2 leads stored" in runner.invoke(args=[*words, "--users-by", "id"], input=text).output
+        )
+        text = runner.invoke(args=["leads", "export"]).stdout
+        assert [line.split(",")[:2] for line in text.splitlines()[1:]] == [["-8", "2"], ["7", "1"]]
+    result = runners[0].invoke(args=[*words, "--users-by", "name"], input=text)
+    assert (result.exit_code, "say --users-by id" in result.output) == (2, True)
+    result = runners[0].invoke(args=[*words, "--users-by", "id"], input="user,company_id\nx,1\n")
+    assert "line 2: user: 'x' is no user's id" in result.output
+
+
+def test_what_a_spreadsheet_would_run(run: Run, alice: Caller, service: Service) -> None:
+    service.accounts.rename_user("alice", "=alice")
+    for notes in NOTES:
+        alice.client.post("/v1/leads", json={"company_id": 1, "notes": notes})
+    exact = csv.DictReader(io.StringIO(run("export").stdout_bytes.decode(), newline=""))
+    assert [row["notes"] for row in exact] == list(NOTES)
+    text = run("export", "--for-spreadsheet").stdout_bytes
+    assert text.startswith(b"\xef\xbb\xbf")
+    defused = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
+    assert [row["notes"] for row in defused] == list(NOTES.values())
+    assert {row["user"] for row in defused} == {"'=alice"}
+    words = ("export", "--for-spreadsheet", "--format", "jsonl")
+    assert "--for-spreadsheet is for CSV" in run(*words, code=2).stderr
+
+
+NOTES = {
+    "=1+1": "'=1+1",
+    "+1": "'+1",
+    "-1": "'-1",
+    "@SUM(1)": "'@SUM(1)",
+    "\t=1": "'\t'=1",
+    "\r=1": "'\r'=1",
+    "\n=1": "'\n'=1",
+    "\uff1d1": "'\uff1d1",
+    "x;=1;y": "x;'=1;y",  # a spreadsheet that expects semicolons sees three cells
+    "x\r\n=1": "x\r\n'=1",
+    "1-1=0, a@b": "1-1=0, a@b",
+    "'=1": "'=1",
+    "plain\r\ntext": "plain\r\ntext",
+}
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 VALUES |= st.sampled_from([[], "", "~"])
 TIMES = st.datetimes().map(lambda time: time.isoformat(timespec="microseconds") + "Z")
+TIMES |= st.dates().map(str)
 ROWS = st.fixed_dictionaries(
     {},
     optional={

@@ -61,8 +61,17 @@ def test_any_status_may_follow_any_other(alice: Caller, lead: dict[str, Any]) ->
 
 def test_a_clock_that_was_set_back(alice: Caller, lead: dict[str, Any], clock: Clock) -> None:
     clock.move(hours=-1)
-    answer = alice.client.patch("/v1/leads/1", json={"notes": "Called"})
-    assert answer.json["updated_at"] == lead["created_at"]
+    for notes, time in (("Called", "22:03:11.123457"), ("Again", "22:03:11.123458")):
+        answer = alice.client.patch("/v1/leads/1", json={"notes": notes})
+        assert answer.json["updated_at"] == f"2026-11-22T{time}Z"
+        assert answer.json["created_at"] == lead["created_at"]
+    assert alice.client.get("/v1/leads").json["data"] == [answer.json]
+
+
+def test_two_changes_at_one_moment(alice: Caller, lead: dict[str, Any]) -> None:
+    for notes, digit in (("Called", 6), ("Met", 7), ("Met", 7), ("Called", 8)):
+        answer = alice.client.patch("/v1/leads/1", json={"notes": notes})
+        assert answer.json["updated_at"] == f"2026-11-22T22:04:11.12345{digit}Z"
 
 
 @pytest.mark.parametrize("lead_id", ["2", str(2**63 - 1), str(2**63), str(2**64), "9" * 5000])

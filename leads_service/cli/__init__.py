@@ -3,7 +3,14 @@
 from leads_service.cli import backups, exports, imports, leads, server, store, users
 from leads_service.cli.base import Commands
 
-EVERYWHERE = (store.db, leads.pipeline, leads.rescore, imports.import_leads, exports.export)
+EVERYWHERE = (
+    store.db,
+    leads.pipeline,
+    leads.rescore,
+    leads.reassign,
+    imports.import_leads,
+    exports.export,
+)
 
 commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")
 for command in (*users.GROUPS, server.serve, backups.backup, backups.restore, *EVERYWHERE):

@@ -14,8 +14,12 @@ import click
 from flask.cli import with_appcontext
 
 from leads_service import transfer
+from leads_service.accounts import AccountError
 from leads_service.cli.base import ready_service
 from leads_service.files import Row, read_csv, read_jsonl
+from leads_service.owners import how_many
+from leads_service.service import Service
+from leads_service.transfer import Owner, owned_by, owned_by_column
 
 READERS = {"csv": read_csv, "jsonl": read_jsonl}
 FORMATS = tuple(READERS)
@@ -40,8 +44,8 @@ class Rejects:
             self._file.write(json.dumps({"line": line, "errors": errors, "row": row}) + "\n")
             return
         for field, messages in errors.items():
-            name = "the row" if field == "_schema" else field
-            click.echo(f"line {line}: {name}: {' '.join(messages)}", err=True)
+            name = "" if field == "_schema" else f"{field}: "
+            click.echo(f"line {line}: {name}{' '.join(messages)}", err=True)
         if self.count == NAMED:
             list(self.end())
 
@@ -57,14 +61,26 @@ class Rejects:
         yield from ()
 
 
+format_option = click.option(
+    "--format", "kind", type=click.Choice(FORMATS), help="Instead of what the name ends in."
+)
+ignore_extra_option = click.option(
+    "--ignore-extra", is_flag=True, help="Leave out columns that no lead has."
+)
+
+
 @click.command("import")
 @click.argument(
     "source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
-@click.option("--user", "name", required=True, metavar="NAME", help="Whose leads they become.")
+@click.option("--user", "name", metavar="NAME", help="Whose leads they become.")
 @click.option(
-    "--format", "kind", type=click.Choice(FORMATS), help="Instead of what the name ends in."
+    "--users-by",
+    type=click.Choice(["name", "id"]),
+    help="What the column user holds, which says whose lead each one becomes.",
 )
+@format_option
+@ignore_extra_option
 @click.option(
     "--skip-invalid", is_flag=True, help="Store the valid rows, write the others to a file."
 )
@@ -75,46 +91,82 @@ class Rejects:
 )
 @with_appcontext
 def import_leads(
-    source: str, name: str, kind: str | None, skip_invalid: bool, rejects: Path | None
+    source: str,
+    name: str | None,
+    users_by: str | None,
+    kind: str | None,
+    ignore_extra: bool,
+    skip_invalid: bool,
+    rejects: Path | None,
 ) -> None:
     """Store the leads of a CSV or JSON Lines file (- is stdin), all of them or none.
 
-    The columns are company_id, and if need be status, notes, created_at and updated_at.
+    The columns are company_id, and if need be status, notes, created_at and updated_at, with a
+    comma, a semicolon or a tab between them. A day without a time is its first moment in UTC.
+    What export wrote without --user is taken with --users-by name, or id in an application with
+    users of its own.
 
     \b
     Example:  leads-service import leads.csv --user alice
     """
-    kind = kind or source.rpartition(".")[2].lower()
-    if kind not in FORMATS:
-        raise click.UsageError(f"what {source!r} holds is not clear; say --format csv or jsonl")
+    kind = kind_of(source, kind)
+    if (name is None) == (users_by is None):
+        raise click.UsageError("say whose leads they become: either --user or --users-by")
     service = ready_service()
-    user_id = service.user_id(name)
+    owner = _by_column(service, users_by) if users_by else owned_by(service.user_id(name or ""))
     path = rejects or Path(f"{'stdin' if source == '-' else source}.rejects")
     if source != "-" and path.exists() and path.samefile(source):
         raise click.UsageError(f"{path} can't be what is read and what is written; see --rejects")
     invalid = Rejects(path if skip_invalid else None)
     with open_text(source) as file, _progress(file) as bar:
-        rows = READERS[kind](_counted(file, bar))
+        lines = _counted(file, bar)
+        rows = READERS[kind](lines, has_owner=bool(users_by), ignore_extra=ignore_extra)
         try:
             stored = transfer.store(
                 service.database,
                 service.scorer,
-                user_id,
+                owner,
                 chain(rows, invalid.end()),
                 datetime.now(UTC),
                 invalid.add,
+                service.owners.confirm,
             )
         except ValueError as error:
             raise click.ClickException(f"{source}: {error}; nothing was stored") from error
-    click.echo(f"{stored} lead{'' if stored == 1 else 's'} stored.")
+    click.echo(f"{how_many(stored)} stored.")
     if skip_invalid:
         click.echo(f"{invalid.count} left out, with reasons in {path}", err=True)
+
+
+def kind_of(source: str, kind: str | None) -> str:
+    """Return the format that is given, or the one that the file's name ends in; UsageError."""
+    kind = kind or source.rpartition(".")[2].lower()
+    if kind not in FORMATS:
+        raise click.UsageError(f"what {source!r} holds is not clear; say --format csv or jsonl")
+    return kind
 
 
 def open_text(source: str) -> TextIO:
     """Open a file as it is: line ends inside notes stay, and bytes that are no UTF-8 show up."""
     binary = click.open_file(source, "rb")
     return TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _by_column(service: Service, users_by: str) -> Owner:
+    """Return who is named by a column with users' names or ids; raises UsageError for no names."""
+    if not service.takes_tokens:
+        if users_by == "name":
+            raise click.UsageError("users are known by their integer ids here: say --users-by id")
+        return owned_by_column(service.user_id)
+    ids: dict[str, int] = {str(user[users_by]): user["id"] for user in service.accounts.users()}
+
+    def find(named: str) -> int:
+        try:
+            return ids[named]
+        except KeyError as error:
+            raise AccountError(f"There is no user {named!r}; add the user first.") from error
+
+    return owned_by_column(find)
 
 
 def _progress(file: TextIO) -> Any:

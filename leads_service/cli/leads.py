@@ -8,6 +8,8 @@ from flask.cli import with_appcontext
 from leads_service.bulk import count_by_status
 from leads_service.bulk import rescore as rescore_leads
 from leads_service.cli.base import ready_service
+from leads_service.cli.filters import filter_options, filters_of
+from leads_service.owners import how_many
 
 BAR_WIDTH = 40
 BLOCK = "█"
@@ -28,7 +30,26 @@ def rescore() -> None:
     ) as bar:
         for count in rescore_leads(service.database, service.scorer):
             bar.update(count)
-    click.echo(f"{total} lead{'' if total == 1 else 's'} scored.")
+    click.echo(f"{how_many(total)} scored.")
+
+
+@click.command("reassign")
+@click.option("--from", "old", required=True, metavar="NAME", help="Whose leads.")
+@click.option("--to", "new", required=True, metavar="NAME", help="Whose they become.")
+@filter_options
+@with_appcontext
+def reassign(old: str, new: str, **given: str | None) -> None:
+    """Give a user's leads, all or those that pass the filters, to another user.
+
+    Each is scored anew, and its updated_at moves.
+
+    \b
+    Example:  leads-service reassign --from alice --to bob --status new
+    """
+    service = ready_service()
+    filters = filters_of(given)
+    count = service.owners.reassign(service.user_id(old), service.user_id(new), filters)
+    click.echo(f"{how_many(count)} reassigned.")
 
 
 @click.command("pipeline")

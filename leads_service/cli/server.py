@@ -108,7 +108,7 @@ def _free_address(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         raise click.ClickException(
             f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}); "
-            "choose others with --host and --port"
+            "choose others with --host and --port (make run HOST=... PORT=...)"
         ) from error
     return str(address[0])
 

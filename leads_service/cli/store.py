@@ -13,9 +13,8 @@ from leads_service.db import StoreError
 from leads_service.service import current_service
 from leads_service.sqlite import has_safe_wal_reset
 
-WAL_RESET = (
-    " (has the WAL-reset bug, which this service avoids; let no other program write to the file)"
-)
+# https://www.sqlite.org/wal.html#walresetbug
+WAL_RESET = " (has the WAL-reset bug: let no other program write to the file)"
 
 db = AppGroup("db", help="The store's schema.")
 

@@ -1,6 +1,7 @@
 """Commands about users and tokens."""
 
 import re
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from flask.cli import AppGroup
 
 from leads_service.cli.base import echo_table, ready_service
+from leads_service.owners import how_many
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_LIFETIME = timedelta(days=36_500)  # a hundred years; far longer, and the calendar ends
@@ -58,6 +60,51 @@ def list_users() -> None:
     """
     users = ready_service().accounts.users()
     echo_table(("ID", "NAME", "CREATED"), ((u["id"], u["name"], u["created_at"]) for u in users))
+
+
+@user.command("rename")
+@click.argument("old")
+@click.argument("new")
+def rename(old: str, new: str) -> None:
+    """Call a user otherwise; the id, the tokens and the leads stay.
+
+    \b
+    Example:  leads-service user rename alice alicia
+    """
+    ready_service().accounts.rename_user(old, new)
+    click.echo(f"{old} is called {new} now.", err=True)
+
+
+@user.command("remove")
+@click.argument("name")
+@click.option("--leads-to", metavar="OTHER", help="Give the leads to this user.")
+@click.option("--erase", is_flag=True, help="Erase the leads.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, leads_to: str | None, erase: bool, yes: bool) -> None:
+    """Remove a user, whose tokens end at once; leads have to go somewhere.
+
+    \b
+    Example:  leads-service user remove alice --leads-to bob
+    """
+    if erase and leads_to is not None:
+        raise click.UsageError("--leads-to and --erase exclude each other")
+    owners = ready_service().owners
+    leads = how_many(owners.count_to_remove(name, leads_to=leads_to, erase=erase))
+    fate = f"erase {leads}" if leads_to is None else f"give {leads} to {leads_to}"
+    if not yes:
+        _ask(f"Remove {name} and {fate}?")
+    leads = how_many(owners.remove_user(name, leads_to=leads_to, erase=erase))
+    fate = f"{leads} erased" if leads_to is None else f"{leads} given to {leads_to}"
+    click.echo(f"{name} is removed, {fate}.", err=True)
+
+
+def _ask(question: str) -> None:
+    """Return if the answer is yes; raises Abort for no, ClickException if nobody can answer."""
+    if not sys.stdin.isatty():
+        raise click.ClickException(
+            f"{question} There is no terminal to ask on; confirm with --yes. Nothing was removed"
+        )
+    click.confirm(question, abort=True, err=True)
 
 
 @token.command("create")

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from leads_service.cli.imports import FORMATS, READERS, Rejects, open_text
+from leads_service.cli.imports import (
+    READERS,
+    Rejects,
+    format_option,
+    ignore_extra_option,
+    kind_of,
+    open_text,
+)
 from leads_service.stub import Stub
 from leads_service.stub.faults import Faults, seconds
 from leads_service.stub.samples import TOKENS
@@ -41,7 +48,11 @@ class Delay(click.ParamType[float]):
 
 @click.command("stub")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8001,  # beside the service, which has 8000
+    show_default=True,
+    help="The port; 0 for a free one.",
 )
 @click.option(
     "--leads",
@@ -57,7 +68,8 @@ class Delay(click.ParamType[float]):
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     help="Leads of your own, CSV or JSON Lines as import takes them, for alice.",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="Of the data.")
+@format_option
+@ignore_extra_option
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -72,13 +84,12 @@ class Delay(click.ParamType[float]):
 )
 def stub(
     port: int,
-    leads: int,
-    seed: int,
     data: str | None,
     kind: str | None,
-    file: Path | None,
+    ignore_extra: bool,
     delay: float,
     fail_rate: float,
+    **options: Any,
 ) -> None:
     """Serve made-up leads to a client under development, the same at every start.
 
@@ -87,18 +98,15 @@ def stub(
     """
     if isnan(fail_rate):
         raise click.BadParameter("nan is no share", param_hint="--fail-rate")
-    options: dict[str, Any] = {"leads": leads, "seed": seed, "file": file}
-    faults = Faults(delay, fail_rate, seed)
+    faults = Faults(delay, fail_rate, options["seed"])
     if data is None:
         application = Stub(**options, faults=faults)
     else:
-        kind = kind or data.rpartition(".")[2].lower()
-        if kind not in FORMATS:
-            raise click.UsageError(f"what {data!r} holds is not clear; say --format csv or jsonl")
+        read = READERS[kind_of(data, kind)]
         invalid = Rejects(None, remedy="mend these lines")
         try:
             with open_text(data) as text:
-                rows = chain(READERS[kind](text), invalid.end())
+                rows = chain(read(text, ignore_extra=ignore_extra), invalid.end())
                 application = Stub(**options, faults=faults, rows=rows, on_invalid=invalid.add)
         except ValueError as error:
             raise click.ClickException(f"{data}: {error}") from error

@@ -45,7 +45,8 @@ def fill(
     """Add the users with their tokens, and store each one's share of the rows."""
     for name, rows in zip(USERS, shares, strict=True):
         user_id = service.accounts.add_user(name)
-        transfer.store(service.database, service.scorer, user_id, rows, now, on_invalid)
+        owner = transfer.owned_by(user_id)
+        transfer.store(service.database, service.scorer, owner, rows, now, on_invalid)
     for name, token in TOKENS.items():
         user = name.removesuffix("-read-only")
         service.accounts.create_token(user, read_only=name != user, token=token)
