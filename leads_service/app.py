@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Flask, Request, request
+from flask import Flask, Request
 from flask_cors import CORS
 from peewee import SqliteDatabase
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
 
 from leads_service import config, db, logs, metrics, migrations, scoring
 from leads_service.blueprint import READING, admit
@@ -22,6 +22,7 @@ from leads_service.responses import WholeResponse, error_response
 from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
+NOWHERE = (NotFound, MethodNotAllowed)
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 CORS_OPTIONS: dict[str, Any] = {
     "methods": ["DELETE", "GET", "PATCH", "POST"],
@@ -60,25 +61,15 @@ class Application(Flask):
             if is_first:
                 self._reading.release()
 
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""
-        return func
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Say that there is nothing at a path, or not for a method; under /v1 not without a token.
 
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the view for a path; Flask's parses the host, which no route needs."""
-        if request is None:
-            return super().create_url_adapter(request)
-        environ = request.environ
-        return MapAdapter(
-            self.url_map,
-            server_name=request.environ["SERVER_NAME"],
-            script_name=environ.get("SCRIPT_NAME", "") + "/",
-            subdomain="",
-            url_scheme=environ["wsgi.url_scheme"],
-            path_info=request.path,
-            default_method=environ["REQUEST_METHOD"],
-            query_args=environ["QUERY_STRING"],
-        )
+        What else routing objects to, as to a host that is not trusted, is said to anybody.
+        """
+        is_nowhere = isinstance(request.routing_exception, NOWHERE)
+        if is_nowhere and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
+            admit()
+        super().raise_routing_exception(request)
 
 
 def create_app(
@@ -107,7 +98,6 @@ def create_app(
     if migrate:
         migrations.migrate(database)
     app.before_request(logs.begin_request)
-    app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
@@ -144,9 +134,3 @@ def application() -> Flask:
     knows from its first moment how to stop; one that is spawned makes its own.
     """
     return create_app(migrate=False)
-
-
-def _admit_nowhere() -> None:
-    """Ask for a token before saying that there is nothing at a path or for a method under /v1."""
-    if request.routing_exception is not None and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
-        admit()
