@@ -6,13 +6,11 @@ from threading import Lock
 from typing import Any, NoReturn
 
 from flask import Flask, Request
-from flask_cors import CORS
 from peewee import SqliteDatabase
-from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from leads_service import config, db, logs, metrics, migrations, scoring
-from leads_service.blueprint import READING, admit
+from leads_service import config, cors, db, logs, metrics, migrations, scoring
+from leads_service.blueprint import NOWHERE, READING, admit
 from leads_service.cli import commands
 from leads_service.embed import mount
 from leads_service.models import Clock, utc_now
@@ -22,20 +20,7 @@ from leads_service.responses import WholeResponse, error_response
 from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
-NOWHERE = (NotFound, MethodNotAllowed)
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
-CORS_OPTIONS: dict[str, Any] = {
-    "methods": ["DELETE", "GET", "PATCH", "POST"],
-    "expose_headers": [
-        "ETag",
-        "Idempotency-Replayed",
-        "Link",
-        "Location",
-        "Retry-After",
-        "X-Request-ID",
-    ],
-    "max_age": 600,  # seconds that a browser needs not ask again
-}
 
 
 class Application(Flask):
@@ -116,7 +101,7 @@ def create_app(
     api.register_blueprint(pages)
     app.cli.add_command(commands)
     if origins := config.origins(app.config["LEADS_CORS_ORIGINS"]):
-        CORS(app, origins=origins, **CORS_OPTIONS)
+        cors.allow_origins(app, origins)
     if token := app.config["LEADS_METRICS_TOKEN"]:
         metrics.install(app, token, throttle)
     if hops:

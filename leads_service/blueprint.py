@@ -6,7 +6,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 from peewee import PeeweeException, SqliteDatabase
 from webargs.flaskparser import abort
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter
 
 from leads_service.logs import begin_request, request_id
@@ -18,6 +18,7 @@ from leads_service.service import EXTENSION, current_service
 from leads_service.sqlite import Sqlite
 
 READING = ("GET", "HEAD")
+NOWHERE = (NotFound, MethodNotAllowed)  # what routing says of a path, or of a method for it
 
 
 class LeadId(BaseConverter):

@@ -16,7 +16,18 @@ ROOMS = {
     "__main__": {"app", "cli", "contract", "stub"},
     "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "parser", "responses"}
     | {"schemas", "service"},
-    "app": {"blueprint", "cli", "config", "db", "embed", "logs", "metrics", "migrations", "models"}
+    "app": {
+        "blueprint",
+        "cli",
+        "config",
+        "cors",
+        "db",
+        "embed",
+        "logs",
+        "metrics",
+        "migrations",
+        "models",
+    }
     | {"openapi", "pages", "responses", "scoring", "throttle"},
     "accounts": {"models", "pragmas", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
@@ -40,6 +51,7 @@ ROOMS = {
     "connection": set(),
     "copies": {"db"},
     "contract": {"app", "config"},
+    "cors": {"blueprint", "responses"},
     "db": {"config", "sqlite"},
     "embed": {"accounts", "api", "auth", "blueprint", "cli", "config", "db", "leads", "migrations"}
     | {"models", "openapi", "scoring", "service", "throttle"},
@@ -65,19 +77,8 @@ ROOMS = {
     "statements": set(),
     "sqlite": {"connection", "turn"},
     "strict_json": set(),
-    "stub": {
-        "app",
-        "blueprint",
-        "cli",
-        "config",
-        "db",
-        "files",
-        "logs",
-        "models",
-        "responses",
-        "service",
-    }
-    | {"stub", "transfer"},
+    "stub": {"app", "blueprint", "cli", "config", "cors", "db", "files", "logs", "models"}
+    | {"responses", "service", "stub", "transfer"},
     "throttle": set(),
     "turn": set(),
     "transfer": {"files", "models", "pragmas", "schemas", "scoring", "sqlite", "statements"},
