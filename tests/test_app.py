@@ -40,6 +40,8 @@ def test_proxy_headers_are_trusted_when_told(
     headers["Authorization"] = f"Bearer {alice.token}"
     answer = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
     assert answer.headers["Location"] == f"{address}/v1/leads/1"
+    led = client.get("/", headers=headers | {"Accept": "text/html"})
+    assert led.headers["Location"] == ("/x/docs" if hops else "/docs")
 
 
 def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
@@ -54,6 +56,8 @@ def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
     assert len(links) == 5
     assert {alice.client.get(link).status_code for link in links} == {200}
     assert alice.client.get("/v1/leads").status_code == 404
+    led = alice.client.get("/crm/", headers={"Accept": "text/html"})
+    assert (led.status_code, led.headers["Location"]) == (303, "/crm/docs")
 
 
 @pytest.mark.parametrize("path", ["/v1/leads", "/v1/leads/1", "/v1/nothing", "/healthz", "/no"])

@@ -48,6 +48,8 @@ def test_what_a_page_gets_to_see(alice: Caller, origin: str) -> None:
     assert f"{ALLOW}Methods" not in answer.headers
     assert f"{ALLOW}Credentials" not in answer.headers
     assert answer.headers["Vary"] == "Origin"
+    index = alice.client.get("/", headers={"Origin": origin})
+    assert names(index, "Vary") == {"Accept", "Origin"}
 
 
 @pytest.mark.parametrize("method", METHODS)
