@@ -34,11 +34,10 @@ clean:
 	rm -rf $(VENV) benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/pip:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed: $(BIN)/pip setup.cfg pyproject.toml .ci/constraints.txt
-	$(PIP) --editable .
+$(VENV)/.installed: setup.cfg pyproject.toml .ci/constraints.txt
+	@echo "Installing into $(VENV); this takes some ten seconds, once."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

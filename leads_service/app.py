@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Flask, request
-from flask_cors import CORS
+from flask import Flask, Request
 from peewee import SqliteDatabase
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from leads_service import config, db, logs, metrics, migrations, scoring
-from leads_service.blueprint import READING, admit, leave
+from leads_service import config, cors, db, logs, metrics, migrations, scoring
+from leads_service.blueprint import NOWHERE, READING, admit, leave
 from leads_service.cli import commands
 from leads_service.embed import mount
 from leads_service.models import Clock, utc_now
@@ -23,18 +22,6 @@ from leads_service.throttle import Throttle
 URL_PREFIX = "/v1"
 LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
-CORS_OPTIONS: dict[str, Any] = {
-    "methods": ["DELETE", "GET", "PATCH", "POST"],
-    "expose_headers": [
-        "ETag",
-        "Idempotency-Replayed",
-        "Link",
-        "Location",
-        "Retry-After",
-        "X-Request-ID",
-    ],
-    "max_age": 600,  # seconds that a browser needs not ask again
-}
 
 
 class Application(Flask):
@@ -60,9 +47,15 @@ class Application(Flask):
             if is_first:
                 self._reading.release()
 
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``func``; Flask looks twelve times a request whether it has to be awaited."""
-        return func
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Say that there is nothing at a path, or not for a method; under /v1 not without a token.
+
+        What else routing objects to, as to a host that is not trusted, is said to anybody.
+        """
+        is_nowhere = isinstance(request.routing_exception, NOWHERE)
+        if is_nowhere and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
+            admit()
+        super().raise_routing_exception(request)
 
 
 def create_app(
@@ -93,9 +86,8 @@ def create_app(
     if migrate:
         migrations.migrate(database)
     app.before_request(logs.begin_request)
-    app.before_request(_admit_nowhere)
     app.after_request(logs.end_request)
-    app.teardown_request(leave)  # of what _admit_nowhere has opened, beyond the blueprint
+    app.teardown_request(leave)  # also where there is nothing, beyond the blueprint
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     scorer = scoring.load(app.config["LEADS_SCORER"])
@@ -113,7 +105,7 @@ def create_app(
     api.register_blueprint(pages)
     app.cli.add_command(commands)
     if origins := config.names(app.config["LEADS_CORS_ORIGINS"]):
-        CORS(app, origins=origins, **CORS_OPTIONS)
+        cors.allow_origins(app, origins)
     if token := app.config["LEADS_METRICS_TOKEN"]:
         metrics.install(app, token, throttle)
     if hops:
@@ -142,9 +134,3 @@ def _only_http(app: Callable[..., Any]) -> Callable[..., Any]:
         return app(environ, start_response)
 
     return call
-
-
-def _admit_nowhere() -> None:
-    """Ask for a token before saying that there is nothing at a path or for a method under /v1."""
-    if request.routing_exception is not None and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
-        admit()

@@ -7,7 +7,13 @@ from flask_smorest import Blueprint
 from peewee import PeeweeException, SqliteDatabase
 from webargs.flaskparser import abort
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+    default_exceptions,
+)
 from werkzeug.routing import BaseConverter
 
 from leads_service.leads import UserGoneError
@@ -19,6 +25,7 @@ from leads_service.scoring import ScorerError
 from leads_service.service import EXTENSION, current_service
 
 READING = ("GET", "HEAD")
+NOWHERE = (NotFound, MethodNotAllowed)  # what routing says of a path, or of a method for it
 
 
 class LeadId(BaseConverter):

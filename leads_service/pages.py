@@ -1,9 +1,9 @@
-"""What stands beside the leads: the health check and the interactive documentation."""
+"""What stands beside the leads: an index, the health check, the interactive documentation."""
 
 from importlib.resources import files
 from mimetypes import guess_type
 
-from flask import Response, abort, render_template, request
+from flask import Response, abort, render_template, request, url_for
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
@@ -11,7 +11,7 @@ from marshmallow.validate import OneOf
 from leads_service.db import touch
 from leads_service.openapi import LeadsErrorSchema, errors
 from leads_service.parameters import HEADERS
-from leads_service.responses import WholeResponse, json_response
+from leads_service.responses import WholeResponse, empty_response, json_response
 from leads_service.service import current_service
 
 SWAGGER_UI = files("flask_swagger_ui") / "dist"
@@ -20,6 +20,12 @@ FILES = {
     "favicon-32x32.png": SWAGGER_UI / "favicon-32x32.png",
     "swagger-ui-bundle.js": SWAGGER_UI / "swagger-ui-bundle.js",
     "swagger-ui.css": SWAGGER_UI / "swagger-ui.css",
+}
+INDEX = {
+    "leads": "leads_service.list_leads",
+    "docs": "leads_service_pages.docs",
+    "openapi": "api-docs.openapi_json",
+    "health": "leads_service_pages.health",
 }
 # Swagger UI's icons are data: images; all else comes from here and no script stands in the page.
 CONTENT_SECURITY_POLICY = (
@@ -84,5 +90,17 @@ def docs_file(name: str) -> Response:
     return response
 
 
+def index() -> Response:
+    """Lead a browser to the documentation, and tell a program what there is."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = empty_response(303)
+        response.location = url_for(INDEX["docs"])
+    else:
+        response = json_response({name: url_for(view) for name, view in INDEX.items()})
+    response.vary.add("Accept")
+    return response
+
+
+pages.record(lambda state: state.add_url_rule("/", "index", index))
 pages.record(lambda state: state.add_url_rule("/docs", "docs", docs))
 pages.record(lambda state: state.add_url_rule("/docs/<name>", "docs_file", docs_file))

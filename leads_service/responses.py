@@ -74,7 +74,7 @@ def json_response(
 
 def empty_response(status: int = 204) -> Response:
     """Return an answer that has no body."""
-    response = JsonResponse(status=status)
+    response = WholeResponse(status=status)
     del response.headers["Content-Type"]
     return response
 

@@ -40,6 +40,8 @@ def test_proxy_headers_are_trusted_when_told(
     headers["Authorization"] = f"Bearer {alice.token}"
     answer = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
     assert answer.headers["Location"] == f"{address}/v1/leads/1"
+    led = client.get("/", headers=headers | {"Accept": "text/html"})
+    assert led.headers["Location"] == ("/x/docs" if hops else "/docs")
 
 
 def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
@@ -54,6 +56,40 @@ def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
     assert len(links) == 5
     assert {alice.client.get(link).status_code for link in links} == {200}
     assert alice.client.get("/v1/leads").status_code == 404
+    led = alice.client.get("/crm/", headers={"Accept": "text/html"})
+    assert (led.status_code, led.headers["Location"]) == (303, "/crm/docs")
+
+
+@pytest.mark.parametrize("path", ["/v1/leads", "/v1/leads/1", "/v1/nothing", "/healthz", "/no"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_hosts_that_are_not_trusted(app: Flask, alice: Caller, method: str, path: str) -> None:
+    app.config["TRUSTED_HOSTS"] = ["crm.test", ".example.com"]
+    for client in (alice.client, app.test_client()):
+        for host in ("evil.test", "evil.test:80", "crm.test.evil.test", "", "a b"):
+            answer = client.open(path, method=method, json={}, headers={"Host": host})
+            assert (answer.status_code, answer.json["code"]) == (400, 400)
+            assert answer.headers["X-Request-ID"]
+    for host in ("crm.test", "crm.test:8000", "a.example.com"):
+        answer = alice.client.open(path, method=method, json={}, headers={"Host": host})
+        assert answer.status_code != 400
+
+
+def test_where_a_lead_is_on_a_trusted_host(app: Flask, alice: Caller) -> None:
+    app.config["TRUSTED_HOSTS"] = ["crm.test"]
+    for host, statuses in (("evil.test", (400,)), ("crm.test", (201,))):
+        answer = alice.client.post("/v1/leads", json={"company_id": 1}, headers={"Host": host})
+        assert answer.status_code in statuses
+    assert answer.headers["Location"] == "http://crm.test/v1/leads/1", "nothing was stored before"
+
+
+def test_async_functions_are_not_called_as_others_are(app: Flask) -> None:
+    """Flask runs them with asgiref, which is not among what we install; it says so."""
+
+    async def look() -> None:
+        pass
+
+    with pytest.raises(RuntimeError, match="Install Flask with the 'async' extra"):
+        app.ensure_sync(look)
 
 
 def test_a_scorer_of_ones_own(url: str, clock: Clock) -> None:

@@ -80,6 +80,18 @@ def test_a_second_start_prints_no_token(tmp_path: Path) -> None:
         wait_until_ready(int(port))
 
 
+def test_make_says_that_it_installs_and_only_then(tmp_path: Path) -> None:
+    def lines() -> list[str]:
+        command = ["make", "--dry-run", "run", f"VENV={tmp_path}"]
+        return subprocess.check_output(command, cwd=ROOT, text=True).splitlines()
+
+    first, *others = lines()
+    assert first == f'echo "Installing into {tmp_path}; this takes some ten seconds, once."'
+    assert [line for line in others if " serve " in line] == others[-1:]
+    (tmp_path / ".installed").touch()
+    assert lines() == others[-1:]
+
+
 def python_block(name: str) -> str:
     """Return the README's Python file of this name."""
     (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", README, re.DOTALL)

@@ -246,6 +246,16 @@ def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
     assert document["components"]["securitySchemes"].keys() == {"leadsToken"}
 
 
+def test_hosts_that_the_host_does_not_trust(host: Flask) -> None:
+    client = host.test_client()
+    client.get("/login/7")
+    host.config["TRUSTED_HOSTS"] = ["localhost"]
+    for path in (LEADS, "/"):
+        refused = client.post(path, json={"company_id": 1}, headers={"Host": "evil.test"})
+        assert refused.status_code == 400
+    assert client.post(LEADS, json={"company_id": 1}).json["id"] == 1, "nothing was stored before"
+
+
 def test_a_connection_that_the_host_keeps_open(database: SqliteDatabase) -> None:
     app = Flask("host")
     database.connect()

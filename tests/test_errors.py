@@ -117,7 +117,7 @@ def test_slashes_too_many_are_another_path(alice: Caller) -> None:
 
 
 def test_unknown_path(alice: Caller, client: FlaskClient) -> None:
-    for answer in (alice.client.get("/v1/nothing"), client.get("/"), client.get("/v1x")):
+    for answer in (alice.client.get("/v1/nothing"), client.get("/no"), client.get("/v1x")):
         assert answer.status_code == 404
         assert answer.json["status"] == "Not Found"
 

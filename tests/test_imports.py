@@ -16,7 +16,18 @@ ROOMS = {
     "__main__": {"app", "cli", "contract", "stub"},
     "api": {"blueprint", "idempotency", "leads", "openapi", "parameters", "parser", "responses"}
     | {"schemas", "service"},
-    "app": {"blueprint", "cli", "config", "db", "embed", "logs", "metrics", "migrations", "models"}
+    "app": {
+        "blueprint",
+        "cli",
+        "config",
+        "cors",
+        "db",
+        "embed",
+        "logs",
+        "metrics",
+        "migrations",
+        "models",
+    }
     | {"openapi", "pages", "responses", "scoring", "throttle"},
     "accounts": {"models", "sqlite", "statements"},
     "auth": {"accounts", "models", "throttle"},
@@ -48,6 +59,7 @@ ROOMS = {
     "config": set(),
     "copies": {"db"},
     "contract": {"app", "config"},
+    "cors": {"blueprint", "responses"},
     "db": {"config", "sqlite"},
     "embed": {"accounts", "api", "auth", "blueprint", "cli", "config", "db", "leads", "migrations"}
     | {"models", "openapi", "owners", "scoring", "service", "throttle"},
@@ -75,19 +87,8 @@ ROOMS = {
     "locking": {"exceptions"},
     "sqlite": {"exceptions", "locking", "statements"},
     "strict_json": set(),
-    "stub": {
-        "app",
-        "blueprint",
-        "cli",
-        "config",
-        "db",
-        "files",
-        "logs",
-        "models",
-        "responses",
-        "service",
-    }
-    | {"stub", "transfer"},
+    "stub": {"app", "blueprint", "cli", "config", "cors", "db", "files", "logs", "models"}
+    | {"responses", "service", "stub", "transfer"},
     "throttle": set(),
     "transfer": {
         "accounts",
@@ -101,7 +102,18 @@ ROOMS = {
     },
     "version": set(),
 }
-WITH_FLASK = {"__init__", "__main__", "api", "app", "auth", "blueprint", "cli", "contract", "embed"}
+WITH_FLASK = {
+    "__init__",
+    "__main__",
+    "api",
+    "app",
+    "auth",
+    "blueprint",
+    "cli",
+    "contract",
+    "cors",
+    "embed",
+}
 WITH_FLASK |= {"config", "logs", "metrics", "pages", "parser", "pytest_plugin", "responses"}
 WITH_FLASK |= {"service", "stub", "throttle"}
 FILES = sorted(PACKAGE.rglob("*.py"))

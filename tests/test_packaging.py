@@ -112,7 +112,7 @@ def test_the_metadata(built: Built, distribution: Distribution) -> None:
     assert distribution.read_text("METADATA").strip().endswith(readme.strip())
     required = [line for line in distribution.requires if "extra ==" not in line]
     assert sorted(line.partition("<")[0].partition(">")[0] for line in required) == [
-        *("click", "flask", "flask-cors", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
+        *("click", "flask", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
         *("granian", "marshmallow", "orjson", "peewee"),
     ]
 

@@ -9,6 +9,42 @@ from werkzeug.test import EnvironBuilder
 
 from leads_service import __version__
 
+ADDRESSES = {
+    "leads": "/v1/leads",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "health": "/healthz",
+}
+BROWSERS = [
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "text/html",
+    "text/*",
+    "application/json;q=0.5, text/html",
+]
+PROGRAMS = [None, "*/*", "application/json", "application/json, text/plain, */*", "image/png"]
+PROGRAMS += ["text/html;q=0.5, application/json", "text/html;q=0, */*", "nonsense"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/crm"])
+@pytest.mark.parametrize("accept", BROWSERS + PROGRAMS)
+def test_index(client: FlaskClient, alice: Caller, accept: str | None, prefix: str) -> None:
+    headers = {} if accept is None else {"Accept": accept}
+    answer = client.get("/", headers=headers, environ_overrides={"SCRIPT_NAME": prefix})
+    assert answer.headers["Vary"] == "Accept"
+    if accept in BROWSERS:
+        assert (answer.status_code, answer.data) == (303, b"")
+        assert answer.headers["Location"] == f"{prefix}/docs"
+    else:
+        assert (answer.status_code, answer.content_type) == (200, "application/json")
+        assert answer.json == {name: f"{prefix}{path}" for name, path in ADDRESSES.items()}
+    for path in ADDRESSES.values():
+        assert alice.client.get(path).status_code == 200
+
+
+def test_nobody_writes_to_the_index(client: FlaskClient) -> None:
+    assert client.post("/").status_code == 405
+    assert client.head("/").status_code == 200
+
 
 def test_health(client: FlaskClient) -> None:
     answer = client.get("/healthz")

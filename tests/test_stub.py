@@ -103,6 +103,12 @@ def test_without_any_set_up(make: Make) -> None:
     assert scripts >= {"LATIN", "CYRILLIC", "HEBREW", "ARABIC", "CJK", "HIRAGANA", "HANGUL"}
 
 
+def test_the_index(make: Make) -> None:
+    client = make(leads=0)
+    assert ask(client, "GET", "/").json["leads"] == "/v1/leads"
+    assert ask(client, "GET", "/", headers={"Accept": "text/html"}).headers["Location"] == "/docs"
+
+
 def test_the_same_every_time_and_after_a_reset(make: Make) -> None:
     one = make()
     first = answers(one)
