@@ -25,7 +25,7 @@ PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 
 
 class Application(Flask):
-    """A Flask application that leaves out, at each request, what the leads have no use for."""
+    """A Flask application whose reads take turns, and which asks for a token under /v1 first."""
 
     response_class = WholeResponse
 
