@@ -16,6 +16,7 @@ def main() -> None:
     """Run the command that the arguments name, on the application that the environment sets up."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed: >&-
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name may hold what the terminal can't show
             stream.reconfigure(errors="backslashreplace")

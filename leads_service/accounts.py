@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from peewee import IntegrityError, OperationalError, SqliteDatabase
 
-from leads_service.models import Clock, Token, User, timestamp, utc_now
+from leads_service.models import Clock, Lead, Token, User, timestamp, utc_now
 from leads_service.sqlite import no_wait, writing
 from leads_service.statements import Statement, parameter
 
@@ -52,12 +52,22 @@ class Accounts:
         )
 
     def add_user(self, name: str) -> int:
-        """Add a user and return the id; raises AccountError if the name is taken or unfit."""
+        """Add a user and return the id.
+
+        Raises AccountError if the name is taken or unfit, or if there are leads of an application's
+        user with that id: they would become the new user's.
+        """
         _check_name(name)
         user = User.insert(name=name, created_at=timestamp(self._clock()))
         try:
             with writing(self._database):
-                return int(user.execute(self._database))
+                user_id = int(user.execute(self._database))
+                if Lead.select().where(Lead.user_id == user_id).exists(self._database):
+                    raise AccountError(
+                        f"the store has leads of a user {user_id} who is not one of its own: it "
+                        "belongs to an application, whose own command is: flask leads"
+                    )
+                return user_id
         except IntegrityError as error:
             raise AccountError(
                 f"user {name!r} exists already; "

@@ -1,5 +1,6 @@
 """The leads as an application of their own."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
@@ -20,6 +21,7 @@ from leads_service.responses import WholeResponse, error_response
 from leads_service.throttle import Throttle
 
 URL_PREFIX = "/v1"
+SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
 PATIENCE = 0.05  # seconds; a page takes a two-hundredth of that
 
@@ -110,7 +112,7 @@ def create_app(
         metrics.install(app, token, throttle)
     if hops:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            _only_http(app.wsgi_app), x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+            _only_sane(app.wsgi_app), x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
         )
     return app
 
@@ -125,12 +127,18 @@ def application() -> Flask:
     return create_app(migrate=False)
 
 
-def _only_http(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the application, for which a scheme that is neither http nor https was not sent."""
+def _only_sane(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the application, to which no forwarded scheme or prefix comes that is none.
+
+    They stand in addresses that it sends.
+    """
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        sent = environ["werkzeug.proxy_fix.orig"]
         if environ["wsgi.url_scheme"] not in ("http", "https"):
-            environ["wsgi.url_scheme"] = environ["werkzeug.proxy_fix.orig"]["wsgi.url_scheme"]
+            environ["wsgi.url_scheme"] = sent["wsgi.url_scheme"]
+        if not SANE_PREFIX.fullmatch(environ["SCRIPT_NAME"]):
+            environ["SCRIPT_NAME"] = sent["SCRIPT_NAME"]
         return app(environ, start_response)
 
     return call

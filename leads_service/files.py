@@ -51,13 +51,15 @@ def read_csv(
     try:
         for cells in reader:
             line, begin = reader.line_num, line + 1
+            if not any(cells):  # spreadsheets write such lines below the table
+                continue
             if len(cells) == len(names):
                 row: dict[str, Any] = {n: c for n, c in zip(names, cells, strict=True) if c and n}
                 digits = row.get("company_id", "")
                 if digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_INTEGER)):
                     row["company_id"] = int(digits)
                 yield begin, row
-            elif cells:
+            else:
                 problem = f"The first line has {len(names)} cells, this one {len(cells)}."
                 yield begin, Unreadable(problem, cells)
     except csv.Error as error:

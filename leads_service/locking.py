@@ -24,7 +24,8 @@ class WriteLock:
     def __init__(self) -> None:
         self._lock = Lock()
         self._thread = local()
-        self._waiting_since: float | None = None
+        self._waiting_since: float | None = None  # the first of a row of waits that fail
+        self._failed_at = 0.0
 
     def acquire(self, timeout: float) -> None:
         """Acquire the lock; raises OperationalError after ``timeout`` seconds."""
@@ -38,8 +39,14 @@ class WriteLock:
     @contextmanager
     def waiting_for_file(self) -> Iterator[None]:
         """Let the other threads see how long the block, or a row of failed ones, has taken."""
-        self._waiting_since = self._waiting_since or monotonic()
-        yield
+        now = monotonic()
+        if self._waiting_since is None or now - self._failed_at > MAX_FILE_LOCK_WAIT:
+            self._waiting_since = now
+        try:
+            yield
+        except BaseException:
+            self._failed_at = monotonic()
+            raise
         self._waiting_since = None
 
     def release(self) -> None:

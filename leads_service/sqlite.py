@@ -32,8 +32,9 @@ MAX_LOG = 8000  # pages; of a longer log, which a reader has kept from beginning
 CHECKPOINT_AGAIN = 20  # rows later another try is made
 MAX_IDLE_CONNECTIONS = 16  # twice the threads of a worker of ours
 CHUNK = 2**20  # bytes
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")  # on the disk, or of a quota
 # Errors of a COMMIT that could not write, of which the mark of the commit is the last.
-BEFORE_COMMIT = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
+BEFORE_COMMIT = ("SQLITE_BUSY", *NO_ROOM)
 
 # Versions without the WAL-reset bug.
 SAFE_IN_SERIES: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
@@ -54,7 +55,7 @@ class OpenFiles:
 
     def __init__(self, file: str, timeout: float):
         """Open them; wait for ``timeout`` seconds where another process has them for itself."""
-        self._file, self._log_file = file, f"{file}-wal"
+        self._file, self._log_file, self._index_file = file, f"{file}-wal", f"{file}-shm"
         self._log: int | None = None
         self._connection = Connection(file, timeout=timeout, check_same_thread=False)
         try:
@@ -67,10 +68,18 @@ class OpenFiles:
             _flush_folder(file)  # the log may be new: its name has to be on the disk as well
         self._file_identity = _identity(file)
         self._log_identity = _identity(self._log_file)
+        self._index_identity = _identity(self._index_file)
 
     def are_current(self) -> bool:
-        """Return whether both files still are the ones that were opened."""
-        return self.is_file_current() and _identity(self._log_file) == self._log_identity
+        """Return whether the files still are the ones that were opened.
+
+        Those that lock another index (-shm) don't see each other's locks.
+        """
+        return (
+            self.is_file_current()
+            and _identity(self._log_file) == self._log_identity
+            and _identity(self._index_file) == self._index_identity
+        )
 
     def is_file_current(self) -> bool:
         """Return whether the database file still is the one that was opened."""
@@ -85,11 +94,14 @@ class OpenFiles:
         return int(result[1])
 
     def close(self) -> None:
-        """Close the connection, saving what a log that was removed holds, if it can be.
+        """Close the connection, saving what a log holds that was removed, itself or its index.
 
-        While nobody has made another log, what is in the old one can still go into the file.
+        While nobody has made another one, what is in the log can still go into the file.
         """
-        if self.is_file_current() and self._log is not None and not os.path.exists(self._log_file):
+        are_unchanged = _identity(self._log_file) in (None, self._log_identity) and _identity(
+            self._index_file
+        ) in (None, self._index_identity)
+        if self._log is not None and self.is_file_current() and are_unchanged:
             with suppress(sqlite3.Error):
                 self.checkpoint()
         self._connection.close()
@@ -328,6 +340,10 @@ class Sqlite(SqliteDatabase):
         with writing(self):
             self._copy_log()
 
+    def checkpoint_next(self) -> None:
+        """Let the next transaction begin with a checkpoint: the log may begin anew for it."""
+        self._uncopied = CHECKPOINT_INTERVAL
+
     def commit(self) -> None:
         """Commit, and return when it is on the disk.
 
@@ -403,10 +419,10 @@ def writing(database: Database) -> Iterator[None]:
             yield
             is_committing = True
     except OperationalError as error:
-        if (
-            is_committing
-            and getattr(error.__context__, "sqlite_errorname", "") not in BEFORE_COMMIT
-        ):
+        reason = getattr(error.__context__, "sqlite_errorname", "")
+        if isinstance(database, Sqlite) and reason in NO_ROOM:
+            database.checkpoint_next()
+        if is_committing and reason not in BEFORE_COMMIT:
             raise CommitOutcomeUnknownError(str(error)) from error
         raise
 

@@ -22,7 +22,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
 
-from leads_service import create_app
+from leads_service import create_app, init_app
 from leads_service.cli import commands
 from leads_service.cli.store import WAL_RESET
 from leads_service.config import ConfigError
@@ -410,33 +410,65 @@ def test_db_status_of_an_empty_file(program: Run, tmp_path: Path) -> None:
     assert program("db", "status") == (0, status, "")
 
 
-@pytest.mark.parametrize(
-    ("words", "stdout"),
-    [
-        (("user", "list"), USERS),
-        (("token", "list"), TOKENS),
-        (("pipeline",), EMPTY),
-        (("rescore",), "0 leads scored.\n"),
-        (("user", "add", "alice"), "1\n"),
-    ],
-)
-def test_a_new_store_is_made_ready(program: Run, words: tuple[str, ...], stdout: str) -> None:
-    answer = program(*words)
-    assert (answer.code, answer.stdout) == (0, stdout)
+@pytest.mark.parametrize("words", [("user", "add", "alice"), ("db", "migrate")], ids=" ".join)
+def test_a_new_store_is_made_ready(program: Run, words: tuple[str, ...]) -> None:
+    assert program(*words).code == 0
     assert program("db", "migrate").stdout == "The schema is up to date.\n"
+
+
+@pytest.mark.parametrize("what", ["nothing", "an empty file", "another program's"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("user", "list"), ("user", "remove", "alice"), ("token", "create", "alice")),
+        *(("token", "list"), ("pipeline",), ("rescore",), ("export",)),
+        *(("reassign", "--from", "a", "--to", "b"), ("user", "rename", "a", "b")),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_store_is_left_alone(
+    program: Run, tmp_path: Path, words: tuple[str, ...], what: str
+) -> None:
+    """As with a mistyped LEADS_DATABASE."""
+    file = tmp_path / "leads.db"
+    if what == "an empty file":
+        file.touch()
+    elif what != "nothing":
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("CREATE TABLE t (x)")
+    before = file.read_bytes() if file.exists() else None
+    remedy = "check LEADS_DATABASE, or make one with: leads-service db migrate"
+    assert_refused(program(*words), f"there is no store of leads at {file}", remedy)
+    assert (file.read_bytes() if file.exists() else None) == before
+
+
+def test_db_check_of_nothing(program: Run, tmp_path: Path) -> None:
+    assert_refused(program("db", "check"), f"there is no store at {tmp_path / 'leads.db'} yet")
+
+
+def test_a_store_of_an_application_gets_no_users(program: Run, tmp_path: Path) -> None:
+    """The leads of its user 1 would be those of ours."""
+    host = Flask("host")
+    init_app(host, user_id=lambda: 1, database=f"sqlite:///{tmp_path}/leads.db")
+    host.test_client().post("/v1/leads", json={"company_id": 1})
+    host.extensions["leads_service"].database.close_for_good()
+    for _ in range(2):
+        answer = program("user", "add", "eve")
+        assert_refused(answer, "leads of a user 1 who is not one of its own", "flask leads")
+    assert program("user", "list").stdout == USERS
 
 
 def test_another_file(program: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert program("user", "add", "alice").stdout == "1\n"
     monkeypatch.setenv("LEADS_DATABASE", f"sqlite:///{tmp_path}/another%20file.db")
-    assert program("user", "list") == (0, USERS, "")
+    assert program("user", "add", "bob").stdout == "1\n"
     assert (tmp_path / "another file.db").exists()
 
 
 def test_a_relative_path(program: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LEADS_DATABASE", "sqlite:///here.db")
-    assert program("user", "list") == (0, USERS, "")
+    assert program("user", "add", "alice").stdout == "1\n"
     assert (tmp_path / "here.db").exists()
 
 
@@ -603,6 +635,7 @@ def test_variables_that_contradict_each_other(
 
 
 def test_settings_at_their_bounds(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    program("db", "migrate")
     for name, values in {
         "LEADS_BUSY_TIMEOUT": ("0", "3600"),
         "LEADS_PROXY_HOPS": ("0", "10"),
@@ -793,8 +826,8 @@ def test_the_program(url: str) -> None:
 
 
 def test_the_program_as_a_module(url: str) -> None:
-    answer = shell(sys.executable, "-m", "leads_service", "user", "list", LEADS_DATABASE=url)
-    assert answer == (0, USERS, "")
+    answer = shell(sys.executable, "-m", "leads_service", "user", "add", "a", LEADS_DATABASE=url)
+    assert answer == (0, "1\n", "")
 
 
 def test_the_program_with_a_wrong_setting() -> None:

@@ -1,7 +1,7 @@
 """What was acknowledged is on the disk."""
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from sqlite3 import OperationalError, connect
 from threading import Event, Thread
@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from leads_service import create_app, sqlite
 from leads_service.exceptions import CommitOutcomeUnknownError
-from leads_service.locking import GroupCommit
+from leads_service.locking import GroupCommit, WriteLock
 from leads_service.service import Service
 
 
@@ -134,6 +134,19 @@ def test_after_a_flush_that_failed_the_log_is_written_again(
     assert rewritten == before
     assert time > 0, "it was written"
     assert companies(alice.client) == [2, 1]
+
+
+def test_who_waits_for_the_files_lock_is_not_impatient_because_of_long_ago() -> None:
+    lock = WriteLock()
+    with suppress(ZeroDivisionError), lock.waiting_for_file():
+        began = lock._waiting_since
+        raise ZeroDivisionError
+    with suppress(ZeroDivisionError), lock.waiting_for_file():
+        assert lock._waiting_since == began, "one outage"
+        raise ZeroDivisionError
+    lock._failed_at -= 2  # seconds
+    with lock.waiting_for_file():
+        assert lock._waiting_since != began
 
 
 def test_one_flush_serves_all_who_have_committed_before_it_began() -> None:

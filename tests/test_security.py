@@ -71,6 +71,15 @@ def test_hosts_that_are_listed(url: str, host: str, allowed: bool) -> None:
     assert stranger.status_code == (401 if allowed else 400), "as Flask has it, before all else"
 
 
+@pytest.mark.parametrize("prefix", [".evil.com", "@evil.com", "//evil.com", "/a b", "/<x>", "crm"])
+def test_a_forwarded_prefix_that_is_none(url: str, prefix: str) -> None:
+    client = caller(create_app({"LEADS_DATABASE": url, "LEADS_PROXY_HOPS": 1}), "alice").client
+    for sent, seen in ((prefix, ""), ("/crm", "/crm")):
+        headers = {"X-Forwarded-Prefix": sent}
+        made = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
+        assert made.headers["Location"].startswith(f"http://localhost{seen}/v1/leads/")
+
+
 def test_the_host_that_a_proxy_names_is_one_of_them(url: str) -> None:
     settings = {"LEADS_DATABASE": url, "LEADS_HOSTS": "leads.example.com", "LEADS_PROXY_HOPS": 1}
     client = create_app(settings).test_client()

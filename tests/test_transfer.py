@@ -250,7 +250,11 @@ def test_what_is_wrong_with_a_line(run: Run, alice: Caller, row: str, problem: s
         ("in.csv", b"company_id,notes\n1," + b"x" * 200_000, "line 2: notes: Longer than"),
         ("in.jsonl", b'{"company_id":1,"created_at":""}', "line 1: created_at: Not a time"),
         ("in.jsonl", b'{"company_id":1,"updated_at":"~"}', "line 1: updated_at: Not a time"),
-        ("in.csv", b"company_id,notes\n1,\xff\n", "line 2: notes: Must not contain lone"),
+        (
+            "in.csv",
+            b"company_id,notes\n1,\xff\n",
+            "line 2: It is not UTF-8; save",
+        ),
         ("in.txt", b"company_id\n1\n", "say --format csv or jsonl"),
     ],
 )

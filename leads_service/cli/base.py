@@ -11,7 +11,7 @@ from peewee import PeeweeException
 from leads_service.accounts import AccountError
 from leads_service.config import ConfigError
 from leads_service.db import StoreError, connect
-from leads_service.migrations import migrate
+from leads_service.migrations import has_store, migrate, pending
 from leads_service.scoring import ScorerError
 from leads_service.service import Service, current_service
 
@@ -48,9 +48,22 @@ def opened_service() -> Service:
     return service
 
 
-def ready_service() -> Service:
-    """Return the application's service once its store is up to date."""
-    migrate(current_service().database)
+def ready_service(*, makes_store: bool = False) -> Service:
+    """Return the application's service once its store is up to date.
+
+    Raises StoreError if there is no store, unless the command ``makes_store``; and in a host, which
+    brings its database up to date itself, if it has not.
+    """
+    service = current_service()
+    if not makes_store and not service.shares_database and not has_store(service.database):
+        raise StoreError(
+            f"there is no store of leads at {service.database.database}; "
+            "check LEADS_DATABASE, or make one with: leads-service db migrate"
+        )
+    if not service.is_hosted:
+        migrate(service.database)
+    elif pending(service.database):
+        raise StoreError("the schema is not up to date; run: leads-service db migrate")
     return opened_service()
 
 

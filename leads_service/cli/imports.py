@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from leads_service.transfer import Owner, owned_by, owned_by_column
 READERS = {"csv": read_csv, "jsonl": read_jsonl}
 FORMATS = tuple(READERS)
 REMEDY = "mend these lines, or leave them out with --skip-invalid"
+UNDECODED = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
 NAMED = 10  # bad rows that are named before an import gives up
 
 
@@ -39,6 +41,9 @@ class Rejects:
     def add(self, line: int, errors: dict[str, Any], row: Any) -> None:
         """Take an invalid row; raises ClickException for the last one that is named."""
         self.count += 1
+        values = row.values() if isinstance(row, dict) else ()
+        if any(isinstance(value, str) and UNDECODED.search(value) for value in values):
+            errors = {"_schema": ["It is not UTF-8; save the file as CSV UTF-8."]}
         if self._path is not None:
             self._file = self._file or self._path.open("w", encoding="utf-8")
             self._file.write(json.dumps({"line": line, "errors": errors, "row": row}) + "\n")

@@ -59,7 +59,7 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     \b
     Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2
     """
-    service = ready_service()
+    service = ready_service(makes_store=True)
     address = _free_address(host, port)
     base = f"http://{_reachable(host)}:{port}"
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")

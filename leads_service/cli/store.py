@@ -40,10 +40,14 @@ def check() -> None:
     \b
     Example:  leads-service db check
     """
-    file = Path(current_service().database.database)
+    service = current_service()
+    file = Path(service.database.database)
+    if not file.exists():
+        raise StoreError(f"there is no store at {file} yet; nothing to check")
     if found := problems(file):
         click.echo("\n".join(found))
-        raise StoreError(f"{file} is damaged; restore a backup: leads-service restore FILE")
+        remedy = "" if service.is_hosted else ": leads-service restore FILE"
+        raise StoreError(f"{file} is damaged, or no database; restore a backup{remedy}")
     click.echo("ok")
 
 

@@ -48,7 +48,7 @@ def add(name: str) -> None:
     \b
     Example:  leads-service user add alice
     """
-    click.echo(ready_service().accounts.add_user(name))
+    click.echo(ready_service(makes_store=True).accounts.add_user(name))
 
 
 @user.command("list")

@@ -61,6 +61,14 @@ def pending(database: SqliteDatabase) -> list[str]:
     return [migration.name for migration in status if migration.applied is None]
 
 
+def has_store(database: SqliteDatabase) -> bool:
+    """Return whether there is a file with our tables; raises StoreError if it can't be read."""
+    if not Path(database.database).exists():
+        return False
+    with _readable(database), opened(database):
+        return database.table_exists("leads_migration")
+
+
 def _runner(database: SqliteDatabase) -> Runner:
     return Runner(database, str(SCRIPTS), table_name="leads_migration")
 
