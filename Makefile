@@ -37,7 +37,7 @@ clean:
 $(VENV)/.installed: setup.cfg pyproject.toml .ci/constraints.txt
 	@echo "Installing into $(VENV); this takes some ten seconds, once."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[server]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

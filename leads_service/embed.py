@@ -132,8 +132,9 @@ def mount(
     if api is None:
         app.register_blueprint(views.blp, url_prefix=url_prefix)
     else:
-        describe(api.spec, takes_tokens=user_id is None)
-        api.register_blueprint(views.blp, url_prefix=url_prefix)
+        service = app.extensions[EXTENSION]
+        describe(api, service.takes_tokens, service.is_hosted, url_prefix)
+        views.blp.register_in(api, app, url_prefix=url_prefix)
 
 
 def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> None:

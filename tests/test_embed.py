@@ -5,7 +5,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from conftest import APPLIED, open_files
+from conftest import APART, APPLIED, open_files
 from flask import Flask, abort, g, jsonify, make_response, request, session
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api, Blueprint
@@ -235,7 +235,7 @@ def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
     app.config.update(DOCUMENTED)
     api = Api(app)
     init_app(app, database=database, api=api)
-    runner = app.test_cli_runner()
+    runner = app.test_cli_runner(**APART)
     runner.invoke(args=["leads", "user", "add", "alice"])
     token = runner.invoke(args=["leads", "token", "create", "alice"]).stdout.strip()
     client = app.test_client()
@@ -398,7 +398,7 @@ def test_tables_that_are_not_made_at_the_start(database: SqliteDatabase) -> None
         ({"url_prefix": "/<tenant>"}, "url_prefix must be a path"),
         ({"url_prefix": None}, "url_prefix must be a path"),
     ],
-    ids=str,
+    ids=lambda argument: argument if isinstance(argument, str) else None,
 )
 def test_wrong_arguments_fail_at_once(arguments: dict[str, Any], message: str) -> None:
     app = Flask("host")
