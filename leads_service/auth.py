@@ -59,15 +59,14 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
             found = None
         if found is None:
             abort(401, message="Log in first.")  # how, is the host's to say
-        if isinstance(found, str) and INTEGER.fullmatch(found):
-            found = int(found)
-        if type(found) is not int or abs(found) > MAX_INTEGER:
+        user = int(found) if isinstance(found, str) and INTEGER.fullmatch(found) else found
+        if type(user) is not int or abs(user) > MAX_INTEGER:
             raise TypeError(
                 f"user_id returned {found!r:.80}, but leads belong to integers of 64 bits: return "
                 "the user's integer key or, beside a UUID or a name, a number that you keep for "
                 "each user; None for nobody"
             )
-        return Caller(found)
+        return Caller(user)
 
     return current_caller
 
