@@ -35,7 +35,7 @@ def run(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*words: str, stdin: str | bytes = "", code: int = 0) -> Any:
         result = runner.invoke(args=["leads", *words], input=stdin, catch_exceptions=False)
-        assert result.exit_code == code, result.output
+        assert result.exit_code == code, result.output + result.stderr
         return result
 
     return run
