@@ -8,7 +8,13 @@ BIN := $(VENV)/bin
 # The newest releases that setup.cfg allows may break a build that passed yesterday; these did not.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
-.PHONY: install run test check bench clean
+# A host application with the oldest packages that setup.cfg allows, and the tests that concern it.
+LOWEST := .venv-lowest
+LOWEST_TOOLS := alembic flask-wtf granian hypothesis pytest pytest-xdist
+HOST_TESTS := embed openapi contract auth create list update one_lead if_match errors idempotency \
+	scoping leads owners parser queries stub pytest_plugin transfer cli
+
+.PHONY: install run test check check-lowest bench clean
 
 install: $(VENV)/.installed
 
@@ -25,19 +31,29 @@ check: $(VENV)/.installed-dev
 	$(BIN)/bandit --quiet --recursive leads_service --severity-level medium --confidence-level medium
 	$(BIN)/pip check --disable-pip-version-check
 	$(BIN)/pytest
+	$(MAKE) check-lowest
 	$(BIN)/python benchmarks/run.py --quick
+
+check-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/pytest --numprocesses 2 $(HOST_TESTS:%=tests/test_%.py)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: setup.cfg pyproject.toml .ci/constraints.txt
 	@echo "Installing into $(VENV); this takes some ten seconds, once."
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[server]'
+	@touch $@
+
+$(LOWEST)/.installed: setup.cfg pyproject.toml .ci/constraints-lowest.txt
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check \
+		--constraint .ci/constraints-lowest.txt --editable '.[stub]' $(LOWEST_TOOLS)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

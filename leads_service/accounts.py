@@ -86,7 +86,8 @@ class Accounts:
 
     def exists(self, user_id: int) -> bool:
         """Say whether there is a user with this id."""
-        return bool(User.select().where(User.id == user_id).exists(self._database))
+        # Not exists(), for which Peewee before its 4 wants models that are bound to a database.
+        return User.select().where(User.id == user_id).first(self._database) is not None
 
     def rename_user(self, name: str, new_name: str) -> None:
         """Call a user otherwise, who keeps id, tokens and leads.

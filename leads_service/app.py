@@ -72,10 +72,11 @@ def create_app(
 
     ``database`` is used instead of the one that LEADS_DATABASE names.
     Unless told not to, brings the store's schema up to date. Raises ConfigError for a setting that
-    can't be used, StoreError for a store that can't.
+    can't be used, or without the extra ``server``, StoreError for a store that can't be used.
     """
     app = Application(__name__, instance_path=instance_path, static_folder=None)
-    app.url_map.merge_slashes = False  # // is no path of ours; it would be answered with a page
+    # // is no path of ours; it would be answered with a page.
+    app.url_map = app.url_map_class(merge_slashes=False)
     app.config.update(SPEC, **config.load(settings))
     if hosts := config.names(app.config["LEADS_HOSTS"]):
         app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK]
@@ -104,7 +105,7 @@ def create_app(
         clock=clock,
         throttle=throttle,
     )
-    api.register_blueprint(pages)
+    pages.register_in(api, app)
     app.cli.add_command(commands)
     if origins := config.names(app.config["LEADS_CORS_ORIGINS"]):
         cors.allow_origins(app, origins)

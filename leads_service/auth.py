@@ -15,7 +15,10 @@ from leads_service.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
-UserId = Callable[[], int | None]
+# As Python writes it: with 007 beside 7, two users of a host would be one here.
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+UserId = Callable[[], int | str | None]
 
 
 def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
@@ -44,8 +47,8 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
 
     ``user_id`` is the host's; it says None for nobody, or raises AttributeError, LookupError or
     TypeError: to ask nobody for an id is what it comes to in ``current_user.id``, of
-    Flask-Login's anonymous user, or ``session["user_id"]``. The function raises TypeError if it
-    says anything else than an integer of 64 bits.
+    Flask-Login's anonymous user, or ``session["user_id"]``. An integer may come as text, as from
+    Flask-Login's ``get_id()``. The function raises TypeError for anything else.
     """
 
     def current_caller() -> Caller:
@@ -55,17 +58,22 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
             logger.info("user_id() raised %r: nobody is logged in", error)
             found = None
         if found is None:
-            _refuse("Log in first.", 'Bearer realm="leads"')
-        if type(found) is not int or abs(found) > MAX_INTEGER:
-            raise TypeError(f"user_id must return an integer of 64 bits or None, not {found!r}")
-        return Caller(found)
+            abort(401, message="Log in first.")  # how, is the host's to say
+        user = int(found) if isinstance(found, str) and INTEGER.fullmatch(found) else found
+        if type(user) is not int or abs(user) > MAX_INTEGER:
+            raise TypeError(
+                f"user_id returned {found!r:.80}, but leads belong to integers of 64 bits: return "
+                "the user's integer key or, beside a UUID or a name, a number that you keep for "
+                "each user; None for nobody"
+            )
+        return Caller(user)
 
     return current_caller
 
 
 def id_in_host(name: str) -> int:
     """Return a host's user's id, by which alone we know them; AccountError if it is no integer."""
-    if not re.fullmatch(r"-?[0-9]{1,19}", name) or abs(int(name)) > MAX_INTEGER:
+    if not INTEGER.fullmatch(name) or abs(int(name)) > MAX_INTEGER:
         raise AccountError(f"{name!r} is no user's id; users are known by their integer ids")
     return int(name)
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
-from flask_smorest import Blueprint
 from peewee import PeeweeException, SqliteDatabase
 from webargs.flaskparser import abort
 from werkzeug.datastructures import WWWAuthenticate
@@ -18,7 +17,7 @@ from werkzeug.routing import BaseConverter
 
 from leads_service.leads import UserGoneError
 from leads_service.logs import begin_request, request_id
-from leads_service.openapi import SECURITY
+from leads_service.openapi import ERRORS_WITHOUT_TOKENS, SECURITY, DocumentedBlueprint
 from leads_service.parser import StrictParser
 from leads_service.responses import error_response
 from leads_service.scoring import ScorerError
@@ -38,20 +37,26 @@ class LeadId(BaseConverter):
         return int(value[:20])
 
 
-class LeadsBlueprint(Blueprint):
+class LeadsBlueprint(DocumentedBlueprint):
     """A flask-smorest blueprint that reads requests strictly."""
 
     ARGUMENTS_PARSER = StrictParser()
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(_document_security)
+        self._prepare_doc_cbks.append(_document_access)
 
 
-def _document_security(doc: dict[str, Any], _: Any, *, app: Flask, **kwargs: Any) -> dict[str, Any]:
+def _document_access(
+    doc: dict[str, Any], given: dict[str, Any], *, app: Flask, **kwargs: Any
+) -> dict[str, Any]:
     """Say that an operation needs a token; a host's own login is not for us to describe."""
-    takes_tokens = app.extensions[EXTENSION].takes_tokens
-    return doc | {"security": SECURITY} if takes_tokens else doc
+    if app.extensions[EXTENSION].takes_tokens:
+        return doc | {"security": SECURITY}
+    responses = given["manual_doc"]["responses"]
+    for status in responses.keys() - ERRORS_WITHOUT_TOKENS.keys():
+        del responses[status]
+    return doc
 
 
 def _answer(error: Exception) -> Any:
@@ -66,7 +71,9 @@ def _answer(error: Exception) -> Any:
     return error_response(error)
 
 
-blp = LeadsBlueprint("leads_service", __name__, description="Leads and where they stand.")
+blp = LeadsBlueprint(
+    "leads_service", __name__, tag="Leads", description="Leads and where they stand."
+)
 # Each status by itself: a host's page for one comes before a handler of ours for all. Whatever else
 # goes wrong is Flask's to handle, in a host as the host's own mistakes are.
 for _error in (*default_exceptions, PeeweeException, ScorerError):

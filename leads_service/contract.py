@@ -8,6 +8,8 @@ from peewee import SqliteDatabase
 from leads_service.app import create_app
 from leads_service.config import DEFAULTS
 
+SERVER = "http://127.0.0.1:8000"  # where `make run` has it
+
 
 @click.command("openapi")
 def openapi() -> None:
@@ -18,5 +20,5 @@ def openapi() -> None:
     """
     settings = DEFAULTS | {"LEADS_LOG_LEVEL": "error"}
     app = create_app(settings, database=SqliteDatabase(":memory:"), migrate=False)
-    document = app.test_client().get("/openapi.json").json
+    document = app.test_client().get("/openapi.json", base_url=SERVER).json
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -53,6 +53,8 @@ def init_app(
     store = _opened(database, settings["LEADS_BUSY_TIMEOUT"])
     if migrate:
         migrations.migrate(store)
+        if shares_database:
+            _check_that_it_keeps(store)
     mount(
         app,
         store,
@@ -132,8 +134,9 @@ def mount(
     if api is None:
         app.register_blueprint(views.blp, url_prefix=url_prefix)
     else:
-        describe(api.spec, takes_tokens=user_id is None)
-        api.register_blueprint(views.blp, url_prefix=url_prefix)
+        service = app.extensions[EXTENSION]
+        describe(api, service.takes_tokens, service.is_hosted, url_prefix)
+        views.blp.register_in(api, app, url_prefix=url_prefix)
 
 
 def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> None:
@@ -168,6 +171,20 @@ def _check_users(app: Any, *user_ids: Any) -> None:
 def _belongs(api: Api, app: Flask) -> bool:
     apis = app.extensions.get("flask-smorest", {}).get("apis", {}).values()
     return any(known["ext_obj"] is api for known in apis)
+
+
+def _check_that_it_keeps(store: SqliteDatabase) -> None:
+    """Raise ValueError if what migrate() has made is gone: in memory, it goes with the connection.
+
+    Nor can the connection be kept: each thread has its own, and when is the host's to decide.
+    """
+    with db.opened(store):
+        if migrations.pending(store):
+            raise ValueError(
+                f"database {store.database!r} is lost whenever it is closed: open it before "
+                "init_app and keep it open, for the one thread that it serves, or use a file "
+                "(in tests, one in a temporary folder)"
+            )
 
 
 def _opened(database: Any, busy_timeout: int) -> SqliteDatabase:

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields
-from marshmallow.validate import Range
+from marshmallow.validate import OneOf, Range
 
-from leads_service.models import timestamp
+from leads_service.models import STATUSES, timestamp
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -25,6 +25,14 @@ def is_storable(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValidationError("Must not contain lone surrogates (U+D800 to U+DFFF).") from error
+
+
+class Status(fields.String):
+    """One of the statuses; the OpenAPI document has one schema for all such fields."""
+
+    def __init__(self, **options: Any):
+        is_status = OneOf(STATUSES, error="Must be one of: {choices}.")
+        super().__init__(validate=is_status, **options)
 
 
 class DecimalDigits(fields.Integer):

@@ -3,16 +3,14 @@
 import atexit
 import os
 from hmac import compare_digest
-from importlib import import_module
 from shutil import rmtree
 from tempfile import mkdtemp
 from time import perf_counter
-from typing import Any
 
 from flask import Flask, Response, g, request
 from webargs.flaskparser import abort
 
-from leads_service.config import ConfigError
+from leads_service.extras import import_extra
 from leads_service.responses import WholeResponse
 from leads_service.throttle import Throttle
 
@@ -24,16 +22,11 @@ METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}  # the re
 def install(app: Flask, token: str, throttle: Throttle) -> None:
     """Count and time the application's requests, and show the figures at /metrics to the token.
 
-    Raises ConfigError without the package that the extra brings.
+    Raises ConfigError without the extra ``metrics``.
     """
     _share_figures()
-    try:
-        prometheus: Any = import_module("prometheus_client")
-        multiprocess: Any = import_module("prometheus_client.multiprocess")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "LEADS_METRICS_TOKEN needs prometheus_client: install leads-service[metrics]"
-        ) from error
+    prometheus = import_extra("prometheus_client", "metrics")
+    multiprocess = import_extra("prometheus_client.multiprocess", "metrics")
     own = {"registry": prometheus.CollectorRegistry(), "namespace": "leads"}
     count = prometheus.Counter(
         "requests", "Requests answered.", ("method", "route", "status"), **own

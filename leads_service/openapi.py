@@ -1,13 +1,24 @@
-"""What the OpenAPI document says beyond the views and schemas: errors, headers, the token."""
+"""What the OpenAPI document says beyond the views and schemas: errors, names, the token."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from apispec import APISpec
-from flask_smorest.error_handler import ErrorSchema as SmorestErrorSchema
-from marshmallow import fields
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, fields
+from marshmallow.validate import Length
+from werkzeug.http import HTTP_STATUS_CODES
 
-from leads_service.parameters import HEADERS, header
-from leads_service.schemas import LeadSchema
+from leads_service.fields import Status
+from leads_service.models import STATUSES
+from leads_service.parameters import header_components, header_name, headers
+from leads_service.schemas import (
+    LeadCreateSchema,
+    LeadPageSchema,
+    LeadSchema,
+    LeadUpdateSchema,
+    StrictSchema,
+)
 from leads_service.version import __version__
 
 DESCRIPTION = """\
@@ -24,95 +35,139 @@ lead does not exist for you (404).
   states of a lead. With it as `If-Match`, PATCH and DELETE do nothing if the lead has changed since
   (412).
 * Times are RFC 3339 in UTC with microseconds.
+* `id`, `company_id`, `user_id` and cursors are integers of 64 bits. Up to 2^53 - 1, which is
+  9007199254740991, they are safe in JavaScript. Above, `JSON.parse` rounds without a word, and what
+  is sent back names another company: 9007199254740993 becomes 9007199254740992. Ids of leads count
+  from 1 and do not get there. Keep `company_id` below too, or read the JSON with a library that
+  keeps large integers.
 * `score` is computed by the service when a lead is created or changed; it can't be set.
 """
 
 
-class LeadsErrorSchema(SmorestErrorSchema):
+ORIGIN = "https://example.com"  # in examples
+MAX_MESSAGE = 1000  # characters
+
+
+class LeadsErrorSchema(StrictSchema):
     """Any error."""
 
-    code = fields.Integer(
-        required=True, metadata={"description": "The HTTP status.", "example": 422}
-    )
+    code = fields.Integer(required=True, metadata={"description": "The HTTP status."})
     status = fields.String(
-        required=True, metadata={"description": "Its name.", "example": "Unprocessable Entity"}
+        required=True, validate=Length(max=100), metadata={"description": "Its name."}
     )
     message = fields.String(
         required=True,
-        metadata={
-            "description": "What is wrong, in a sentence.",
-            "example": "The request is not valid; see errors.",
-        },
+        validate=Length(max=MAX_MESSAGE),
+        metadata={"description": "What is wrong, in a sentence."},
     )
     errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.Dict(
+            keys=fields.String(),
+            values=fields.List(fields.String(validate=Length(max=MAX_MESSAGE))),
+        ),
         metadata={
-            "description": "With 422: what is wrong by place (json, query, headers) and name.",
-            "example": {"json": {"company_id": ["Not a valid integer."]}},
-        }
+            "description": "With 422: what is wrong by place (json, query, headers) and name."
+        },
     )
 
 
 class LeadsChangedErrorSchema(LeadsErrorSchema):
     """The lead has changed."""
 
-    lead = fields.Nested(
-        LeadSchema, required=True, metadata={"description": "The lead as it is now."}
-    )
+    lead = fields.Nested(LeadSchema, required=True)
 
 
-def _error(
-    description: str,
-    schema: type[LeadsErrorSchema] = LeadsErrorSchema,
-    **headers: dict[str, Any],
-) -> dict[str, Any]:
-    return {
-        "description": description,
-        "headers": HEADERS["any"]
-        | {name.replace("_", "-"): header for name, header in headers.items()},
-        "content": {"application/json": {"schema": schema}},
-    }
+class Error(NamedTuple):
+    """An error as the document describes it: when it comes, and what the answer says."""
+
+    description: str
+    message: str
+    headers: tuple[str, ...] = ()
+    schema: type[LeadsErrorSchema] = LeadsErrorSchema
+    members: Mapping[str, Any] = MappingProxyType({})  # beside code, status and message
+
+    def response(self, status: int) -> dict[str, Any]:
+        """Return the response's component."""
+        example = {"code": status, "status": HTTP_STATUS_CODES[status], "message": self.message}
+        content = {"schema": self.schema, "example": example | dict(self.members)}
+        return {
+            "description": self.description,
+            "headers": headers(*self.headers),
+            "content": {"application/json": content},
+        }
 
 
-_RESPONSES = {
-    400: _error("The body is not JSON in UTF-8."),
-    401: _error(
+# tests/test_openapi.py sees to it that the service does answer with each of these.
+ERRORS = {
+    400: Error("The body is not JSON in UTF-8.", "The body is not valid JSON in UTF-8."),
+    401: Error(
         "The token is missing, malformed, unknown, expired or revoked.",
-        WWW_Authenticate=header("How to authenticate.", 'Bearer realm="leads"'),
+        "A token is needed: send it as 'Authorization: Bearer TOKEN'.",
+        headers=("WWW-Authenticate",),
     ),
-    403: _error("The token is read-only."),
-    404: _error("The caller has no lead with this id."),
-    410: _error("The lead that the Idempotency-Key made has been deleted."),
-    411: _error(
-        "The body is chunked, and the server can't tell whether all of it came; send its length."
+    403: Error("The token is read-only.", "This token is read-only; use one that may write."),
+    404: Error("The caller has no lead with this id.", "There is no such lead."),
+    410: Error(
+        "The lead that the Idempotency-Key made has been deleted.",
+        "The lead that this Idempotency-Key made was deleted; send a new key for a new lead.",
     ),
-    412: _error(
+    411: Error(
+        "The body is chunked, and the server can't tell whether all of it came; send its length.",
+        "Send the body whole, with a Content-Length, not chunked.",
+    ),
+    412: Error(
         "The lead is in no state that `If-Match` names; nothing was stored.",
-        LeadsChangedErrorSchema,
-        ETag=HEADERS["lead"]["ETag"],
+        "The lead has changed since, so nothing was done; lead holds it as it is now.",
+        headers=("ETag",),
+        schema=LeadsChangedErrorSchema,
+        members={
+            "lead": {
+                "id": 1,
+                "user_id": 1,
+                "company_id": 42,
+                "status": "contacted",
+                "notes": "Met at the fair",
+                "score": 30,
+                "created_at": "2026-11-22T22:03:11.123456Z",
+                "updated_at": "2026-11-22T22:03:12.123456Z",
+            }
+        },
     ),
-    413: _error("The body is larger than 256 KiB."),
-    415: _error("The Content-Type is not application/json."),
-    422: _error(
-        "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it."
+    413: Error("The body is larger than 256 KiB.", "The body is larger than 256 KiB."),
+    415: Error(
+        "The Content-Type is not application/json.",
+        "Send the body as Content-Type: application/json.",
     ),
-    429: _error(
+    422: Error(
+        "A parameter, field or header has a wrong type or value, or is unknown; `errors` names it.",
+        "The request is not valid; see errors.",
+        members={"errors": {"json": {"company_id": ["Not a valid integer."]}}},
+    ),
+    429: Error(
         "Too many invalid tokens came from the caller's address; this one was not looked at.",
-        Retry_After=header("Seconds to wait.", 1, "integer"),
+        "Too many invalid tokens came from your address; try again later.",
+        headers=("Retry-After",),
     ),
-    500: _error("Something unforeseen; the message holds the request's id and nothing else."),
-    503: _error(
-        "The store can't be reached or stays locked; nothing was stored.",
-        Retry_After=header("Seconds to wait.", 1, "integer"),
+    500: Error(
+        "Something unforeseen; the message holds the request's id and nothing else.",
+        "Something went wrong here; it was logged as 4f0c6a52.",
+    ),
+    503: Error(
+        "The store can't be reached or stays locked. The message says whether anything was stored.",
+        "The store can't be reached or is busy; nothing was stored. Try again.",
+        headers=("Retry-After",),
     ),
 }
+# Where a host says who calls, there are no tokens that could be read-only or guessed.
+ERRORS_WITHOUT_TOKENS = {status: ERRORS[status] for status in ERRORS if status not in (403, 429)}
+ERRORS_WITHOUT_TOKENS[401] = Error("Nobody is logged in.", "Log in first.")
 
 
 def errors(*statuses: int) -> dict[int, str]:
     """Return, for an operation's documentation, the responses with these error statuses."""
     return {status: f"Leads{status}" for status in statuses}
 
-
-SECURITY: list[dict[str, list[str]]] = [{"leadsToken": []}]
 
 SPEC = {
     "API_TITLE": "Leads API",
@@ -124,18 +179,71 @@ SPEC = {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
     },
 }
-
-
-_TOKEN = {
+SECURITY: list[dict[str, list[str]]] = [{"leadsToken": []}]
+TOKEN = {
     "type": "http",
     "scheme": "bearer",
     "description": "Made with `leads-service token create NAME`; a token may be read-only.",
 }
+SCHEMAS: dict[str, type[Schema]] = {
+    "Lead": LeadSchema,
+    "LeadPage": LeadPageSchema,
+    "LeadCreate": LeadCreateSchema,
+    "LeadUpdate": LeadUpdateSchema,
+}
 
 
-def describe(spec: APISpec, *, takes_tokens: bool) -> None:
-    """Add to ``spec`` what the leads' operations refer to and the framework does not bring."""
+class DocumentedBlueprint(Blueprint):
+    """A flask-smorest blueprint whose operations stand under a name for readers."""
+
+    def __init__(self, name: str, import_name: str, *, tag: str, description: str):
+        super().__init__(name, import_name, description=description)
+        self._tag = tag
+
+    def add_url_rule(self, *args: Any, **options: Any) -> None:
+        """Add a view, with the tag."""
+        super().add_url_rule(*args, **options | {"tags": [self._tag]})
+
+    def register_in(self, api: Api, app: Any, **options: Any) -> None:
+        """Do what ``api.register_blueprint()`` does, which would name the blueprint as a tag."""
+        app.register_blueprint(self, **options)
+        self.register_views_in_doc(api, app, api.spec, name=self.name, parameters=None)
+        api.spec.tag({"name": self._tag, "description": self.description})
+
+
+def describe(api: Api, takes_tokens: bool, is_hosted: bool, url_prefix: str) -> None:
+    """Add to the document what the leads' operations refer to and the framework does not bring.
+
+    In a host's document the names begin with Leads, for it may well have a Lead of its own. It
+    would do with other names where they are taken already, but those that a client is generated
+    with must not depend on the order in which a host registers things.
+    """
+    spec = api.spec
+    prefix = "Leads" if is_hosted else ""
+    status = f"{prefix}Status"
+    spec.components.schema(
+        status,
+        {
+            "type": "string",
+            "enum": list(STATUSES),
+            "description": "Where a lead stands in the pipeline; any status may follow any other.",
+        },
+    )
+
+    def refer_to_status(_: Any, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
+        """Have the one schema stand for all fields that hold a status."""
+        if not isinstance(field, Status):
+            return {}
+        about = {"description": ret["description"]} if "description" in ret else {}
+        ret.clear()
+        return {"$ref": f"#/components/schemas/{status}"} | about
+
+    api.ma_plugin.converter.add_attribute_function(refer_to_status)
+    for name, schema in SCHEMAS.items():
+        spec.components.schema(f"{prefix}{name}", schema=schema)
     if takes_tokens:
-        spec.components.security_scheme("leadsToken", _TOKEN)
-    for status, response in _RESPONSES.items():
-        spec.components.response(f"Leads{status}", response, lazy=True)
+        spec.components.security_scheme("leadsToken", TOKEN)
+    for name, header in header_components(f"{ORIGIN}{url_prefix}/leads").items():
+        spec.components.header(header_name(name), header, lazy=True)
+    for code, error in (ERRORS if takes_tokens else ERRORS_WITHOUT_TOKENS).items():
+        spec.components.response(f"Leads{code}", error.response(code), lazy=True)

@@ -1,26 +1,25 @@
 """What stands beside the leads: an index, the health check, the interactive documentation."""
 
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from mimetypes import guess_type
 
 from flask import Response, abort, render_template, request, url_for
-from flask_smorest import Api, Blueprint
-from marshmallow import Schema, fields
+from flask.blueprints import BlueprintSetupState
+from flask_smorest import Api
+from marshmallow import fields
 from marshmallow.validate import OneOf
 
+from leads_service.addresses import root_address
 from leads_service.db import touch
-from leads_service.openapi import LeadsErrorSchema, errors
-from leads_service.parameters import HEADERS
+from leads_service.extras import import_extra
+from leads_service.openapi import DocumentedBlueprint, LeadsErrorSchema, errors
+from leads_service.parameters import headers
 from leads_service.responses import WholeResponse, empty_response, json_response
+from leads_service.schemas import StrictSchema
 from leads_service.service import current_service
 
-SWAGGER_UI = files("flask_swagger_ui") / "dist"
-FILES = {
-    "docs.js": files("leads_service") / "static" / "docs.js",
-    "favicon-32x32.png": SWAGGER_UI / "favicon-32x32.png",
-    "swagger-ui-bundle.js": SWAGGER_UI / "swagger-ui-bundle.js",
-    "swagger-ui.css": SWAGGER_UI / "swagger-ui.css",
-}
 INDEX = {
     "leads": "leads_service.list_leads",
     "docs": "leads_service_pages.docs",
@@ -42,7 +41,7 @@ class LeadsApi(Api):
 
     def _openapi_json(self) -> Response:
         """Send the document, with the address under which it is reached itself."""
-        servers = [{"url": request.script_root or "/"}]
+        servers = [{"url": root_address()}]  # whole: some generators take another one for local
         return json_response(self.spec.to_dict() | {"servers": servers})
 
     def _register_error_handlers(self) -> None:
@@ -52,17 +51,19 @@ class LeadsApi(Api):
         """Register none: pages are told of in the answer, not in flask-smorest's header."""
 
 
-pages = Blueprint("leads_service_pages", __name__, description="Whether the service works.")
+pages = DocumentedBlueprint(
+    "leads_service_pages", __name__, tag="Service", description="Whether the service works."
+)
 
 
-class HealthSchema(Schema):
+class HealthSchema(StrictSchema):
     """How the service is."""
 
     status = fields.String(required=True, validate=OneOf(["ok"]), metadata={"example": "ok"})
 
 
 @pages.route("/healthz")
-@pages.response(200, HealthSchema, description="It works.", headers=HEADERS["any"])
+@pages.response(200, HealthSchema, description="It works.", headers=headers())
 @pages.doc(
     operationId="getHealth",
     security=[],
@@ -82,12 +83,21 @@ def docs() -> Response:
 
 def docs_file(name: str) -> Response:
     """Send a file of that page, whole: it may be read as slowly as anybody likes."""
-    file = FILES.get(name) or abort(404)
+    file = docs_files().get(name) or abort(404)
     response = WholeResponse(file.read_bytes(), mimetype=guess_type(name)[0])
     response.cache_control.max_age = 86_400
     response.add_etag()
     response.make_conditional(request)
     return response
+
+
+@cache
+def docs_files() -> dict[str, Traversable]:
+    """Return the files of that page by name; raises ConfigError without the extra ``server``."""
+    swagger_ui = files(import_extra("flask_swagger_ui", "server")) / "dist"
+    names = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")
+    ours = files("leads_service") / "static" / "docs.js"
+    return {"docs.js": ours} | {name: swagger_ui / name for name in names}
 
 
 def index() -> Response:
@@ -101,6 +111,11 @@ def index() -> Response:
     return response
 
 
-pages.record(lambda state: state.add_url_rule("/", "index", index))
-pages.record(lambda state: state.add_url_rule("/docs", "docs", docs))
-pages.record(lambda state: state.add_url_rule("/docs/<name>", "docs_file", docs_file))
+def _add_pages(state: BlueprintSetupState) -> None:
+    docs_files()  # without them the application does not start
+    state.add_url_rule("/", "index", index)
+    state.add_url_rule("/docs", "docs", docs)
+    state.add_url_rule("/docs/<name>", "docs_file", docs_file)
+
+
+pages.record(_add_pages)

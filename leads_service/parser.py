@@ -7,6 +7,7 @@ from flask import Request, request
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser, abort
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
 
 from leads_service import strict_json
 from leads_service.config import THREADS
@@ -71,14 +72,15 @@ _waiting = Semaphore(THREADS - 2)
 
 
 def _body(req: Request) -> bytes:
-    # Of a body without a length, werkzeug reads as much as is allowed and leaves the rest: one
-    # byte more tells that there is a rest.
     hosts = req.max_content_length
     limit = MAX_BODY if hosts is None else min(hosts, MAX_BODY)
     if not _waiting.acquire(timeout=PATIENCE):
         abort(503, message="Too many bodies are on their way; try again.", headers=RETRY_AFTER)
-    req.max_content_length = limit + 1
     try:
+        if "stream" not in vars(req):  # a host has read it already
+            # Of a body without a length, werkzeug reads as much as is allowed and leaves the rest:
+            # one byte more tells that there is a rest.
+            req.stream = get_input_stream(req.environ, max_content_length=limit + 1)
         body = req.get_data()
     except RequestEntityTooLarge:
         body = bytes(limit + 1)
@@ -86,7 +88,6 @@ def _body(req: Request) -> bytes:
         raise ValueError("the body is cut off") from error
     finally:
         _waiting.release()
-        req.max_content_length = hosts
     if len(body) > limit:
         size = f"{limit} bytes" if limit % 1024 else f"{limit // 1024} KiB"
         abort(413, message=f"The body is larger than {size}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from leads_service.config import ConfigError
 from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
@@ -32,7 +33,10 @@ class LeadsStub:
 
 @pytest.fixture(scope="session")
 def _leads_stub_of_the_session() -> Iterator[LeadsStub]:
-    stub = Stub(log_level="warning")
+    try:
+        stub = Stub(log_level="warning")
+    except ConfigError as error:
+        pytest.fail(f"leads_stub: {error}", pytrace=False)
     server, url = listen(stub)
     thread = Thread(target=server.serve_forever, args=[POLL], daemon=True)
     thread.start()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import APPLIED, BIN, MIGRATIONS, ROOT, Caller, Clock
+from conftest import APART, APPLIED, BIN, MIGRATIONS, ROOT, Caller, Clock
 from flask import Flask
 from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
@@ -59,7 +59,7 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(app: Flask) -> Run:
     """Commands of the application, as ``flask leads …`` has them."""
-    runner = app.test_cli_runner()
+    runner = app.test_cli_runner(**APART)
 
     def run(*words: str) -> Answer:
         result = runner.invoke(args=["leads", *words], catch_exceptions=False)
@@ -75,7 +75,7 @@ def program(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(logger, "handlers", [])  # else one stays that writes to a runner's stderr
 
     def program(*words: str) -> Answer:
-        result = CliRunner().invoke(
+        result = CliRunner(**APART).invoke(
             commands,
             words,
             obj=ScriptInfo(create_app=partial(create_app, migrate=False)),

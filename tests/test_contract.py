@@ -10,6 +10,8 @@ import pytest
 from conftest import BIN
 from flask.testing import FlaskClient
 
+from leads_service.contract import SERVER
+
 COPY = (files("leads_service") / "openapi.json").read_text(encoding="utf-8")
 ADVICE = (
     "leads_service/openapi.json is not what the service offers; run\n"
@@ -47,4 +49,4 @@ def test_what_is_printed(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def test_what_is_served(client: FlaskClient) -> None:
-    assert client.get("/openapi.json").json == json.loads(COPY), ADVICE
+    assert client.get("/openapi.json", base_url=SERVER).json == json.loads(COPY), ADVICE

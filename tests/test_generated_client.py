@@ -77,7 +77,7 @@ def api(package: ModuleType, server: Server) -> Iterator[Api]:
         server.url, token=server.token, raise_on_unexpected_status=True
     )
     operations = [
-        import_module(f"{PACKAGE}.api.leads_service.{name}")
+        import_module(f"{PACKAGE}.api.leads.{name}")
         for name in ("list_leads", "create_lead", "get_lead", "update_lead", "delete_lead")
     ]
     with client:
@@ -92,7 +92,7 @@ def test_create(api: Api) -> None:
     assert plain.id < noted.id < nothing.id
     assert plain.company_id == COMPANY + 1
     assert plain.user_id == noted.user_id
-    assert plain.status is api.models.LeadStatus.NEW
+    assert plain.status is api.models.Status.NEW
     assert plain.score == 10
     assert plain.created_at == plain.updated_at
     assert plain.created_at.tzinfo is UTC
@@ -109,12 +109,12 @@ def test_walk_all_pages(api: Api) -> None:
 
 
 def test_filter_by_status(api: Api) -> None:
-    status, wanted = api.models.LeadUpdateStatus, api.models.ListLeadsStatus
+    status = api.models.Status
     new, lost = api.create(COMPANY + 3), api.create(COMPANY + 3)
     lost = api.update(lost.id, status=status.LOST)
-    assert api.page(COMPANY + 3, status=wanted.NEW).data == [new]
-    assert api.page(COMPANY + 3, status=wanted.LOST).data == [lost]
-    assert api.page(COMPANY + 3, status=wanted.CONVERTED).data == []
+    assert api.page(COMPANY + 3, status=status.NEW).data == [new]
+    assert api.page(COMPANY + 3, status=status.LOST).data == [lost]
+    assert api.page(COMPANY + 3, status=status.CONVERTED).data == []
 
 
 def test_filter_by_day(api: Api) -> None:
@@ -127,15 +127,15 @@ def test_filter_by_day(api: Api) -> None:
 
 def test_update(api: Api) -> None:
     before = api.create(COMPANY + 5, notes="Met at the fair")
-    moved = api.update(before.id, status=api.models.LeadUpdateStatus.QUALIFIED)
-    assert moved.status is api.models.LeadStatus.QUALIFIED
+    moved = api.update(before.id, status=api.models.Status.QUALIFIED)
+    assert moved.status is api.models.Status.QUALIFIED
     assert moved.notes == "Met at the fair"
     assert moved.score == 60
     assert moved.updated_at > before.updated_at
     assert (moved.id, moved.created_at) == (before.id, before.created_at)
     cleared = api.update(before.id, notes=None)
     assert cleared.notes == ""
-    assert cleared.status is api.models.LeadStatus.QUALIFIED
+    assert cleared.status is api.models.Status.QUALIFIED
     assert api.page(COMPANY + 5).data == [cleared]
 
 
@@ -203,4 +203,4 @@ def test_field_that_is_wrong(api: Api) -> None:
     error = api.create_lead.sync(client=api.client, body=api.models.LeadCreate(company_id=0))
     assert isinstance(error, api.models.LeadsError)
     assert error.code == 422
-    assert list(error.errors["json"]) == ["company_id"]
+    assert error.errors["json"]["company_id"] == ["Must be from 1 to 9223372036854775807."]

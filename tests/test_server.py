@@ -158,8 +158,9 @@ def test_workers_end_with_a_server_that_is_killed(url: str) -> None:
 SHORT_IDLE = """
 import sys
 from functools import partial
-from leads_service.cli import server
-server.Supervisor = partial(server.Supervisor, blocking_threads_idle_timeout=int(sys.argv.pop(1)))
+from leads_service.cli import supervisor
+idle = {"blocking_threads_idle_timeout": int(sys.argv.pop(1))}
+supervisor.Supervisor = partial(supervisor.Supervisor, **idle)
 from leads_service.__main__ import main
 main()
 """

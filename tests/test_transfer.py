@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Caller, caller
+from conftest import APART, Caller, caller
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,11 +31,11 @@ LATER = "2021-01-01T00:00:00.000000Z"
 def run(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in the folder of the test, with what stdin holds."""
     monkeypatch.chdir(tmp_path)
-    runner = app.test_cli_runner()
+    runner = app.test_cli_runner(**APART)
 
     def run(*words: str, stdin: str | bytes = "", code: int = 0) -> Any:
         result = runner.invoke(args=["leads", *words], input=stdin, catch_exceptions=False)
-        assert result.exit_code == code, result.output
+        assert result.exit_code == code, result.output + result.stderr
         return result
 
     return run

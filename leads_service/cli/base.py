@@ -1,7 +1,9 @@
 """What all commands share: errors in one line, the prepared store, tables."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from errno import EPIPE
+from io import StringIO
 from typing import Any
 
 import click
@@ -65,6 +67,15 @@ def ready_service(*, makes_store: bool = False) -> Service:
     elif pending(service.database):
         raise StoreError("the schema is not up to date; run: leads-service db migrate")
     return opened_service()
+
+
+def progress_bar(length: int, label: str) -> Any:
+    """Return a progress bar on stderr, which shows if that is a terminal and ``length`` is not 0.
+
+    Click has an option for that since its 8.2.
+    """
+    is_seen = length and sys.stderr.isatty()
+    return click.progressbar(length=length, label=label, file=sys.stderr if is_seen else StringIO())
 
 
 def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -16,7 +15,7 @@ from flask.cli import with_appcontext
 
 from leads_service import transfer
 from leads_service.accounts import AccountError
-from leads_service.cli.base import ready_service
+from leads_service.cli.base import progress_bar, ready_service
 from leads_service.files import Row, read_csv, read_jsonl
 from leads_service.owners import how_many
 from leads_service.service import Service
@@ -179,8 +178,7 @@ def _progress(file: TextIO) -> Any:
         size = os.fstat(file.fileno()).st_size
     except OSError:  # no file of the system's
         size = 0
-    hidden = not size or not sys.stderr.isatty()
-    return click.progressbar(length=size, label="Reading", file=sys.stderr, hidden=hidden)
+    return progress_bar(size, "Reading")
 
 
 def _counted(lines: Iterable[str], bar: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from leads_service.bulk import count_by_status
 from leads_service.bulk import rescore as rescore_leads
-from leads_service.cli.base import ready_service
+from leads_service.cli.base import progress_bar, ready_service
 from leads_service.cli.filters import filter_options, filters_of
 from leads_service.owners import how_many
 
@@ -25,9 +25,7 @@ def rescore() -> None:
     """
     service = ready_service()
     total = sum(count_by_status(service.database).values())
-    with click.progressbar(
-        length=total, label="Scoring", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
+    with progress_bar(total, "Scoring") as bar:
         for count in rescore_leads(service.database, service.scorer):
             bar.update(count)
     click.echo(f"{how_many(total)} scored.")

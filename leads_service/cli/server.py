@@ -9,16 +9,13 @@ from shlex import quote
 
 import click
 from flask.cli import with_appcontext
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 from peewee import PeeweeException
 
 from leads_service.cli.base import ready_service
-from leads_service.cli.supervisor import Supervisor
 from leads_service.cli.workers import LOGGING, prepare
 from leads_service.config import THREADS
 from leads_service.db import StoreError, opened, touch
+from leads_service.extras import import_extra
 from leads_service.service import Service
 from leads_service.sqlite import close_for_good
 
@@ -59,6 +56,7 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     \b
     Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2
     """
+    supervisor = import_extra("leads_service.cli.supervisor", "server")
     service = ready_service(makes_store=True)
     address = _free_address(host, port)
     base = f"http://{_reachable(host)}:{port}"
@@ -67,21 +65,15 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
         click.echo(_welcome(service, first_user, base))
     close_for_good(service.database)  # a connection must not be carried across a fork
     prepare(service.database)
-    server = Supervisor(
+    server = supervisor.Supervisor(
         APPLICATION,
         address=address,
         port=port,
-        interface=Interfaces.WSGI,
-        factory=True,
         workers=workers,
         blocking_threads=THREADS,
         workers_kill_timeout=STOP_WITHIN,
-        # With HTTP/2 beside it, granian waits for the first byte for ever, to tell them apart.
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=idle_timeout * 1000),
         backpressure=_connections(workers),
-        websockets=False,
-        log_level=LogLevels.warning,
+        idle_timeout=idle_timeout,
         log_dictconfig=LOGGING,
     )
     try:

@@ -5,6 +5,9 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server import MPServer
 
 logger = logging.getLogger(__name__)
@@ -30,8 +33,19 @@ class Supervisor(MPServer):
     loop that waits for both is ours, and all else granian's.
     """
 
-    def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options)
+    def __init__(self, target: str, *, idle_timeout: int, **options: Any):
+        """``target`` names what makes the application, ``idle_timeout`` is in seconds."""
+        super().__init__(
+            target,
+            interface=Interfaces.WSGI,
+            factory=True,
+            # With HTTP/2 beside it, granian waits for the first byte for ever, to tell them apart.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=idle_timeout * 1000),
+            websockets=False,
+            log_level=LogLevels.warning,
+            **options,
+        )
         # Nothing is kept here: who has died is found by looking, and granian would end with exit
         # code 1 for what it lists, though it was told to stop.
         self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]

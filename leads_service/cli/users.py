@@ -15,7 +15,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_LIFETIME = timedelta(days=36_500)  # a hundred years; far longer, and the calendar ends
 
 
-class Duration(click.ParamType[timedelta]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes none
     """A time span such as ``90d``: a whole number and m, h, d or w."""
 
     name = "duration"

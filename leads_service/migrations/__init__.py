@@ -1,19 +1,31 @@
-"""The schema's history: numbered scripts for Peewee's own runner, and what applies them."""
+"""The schema's history: numbered scripts, and what applies them.
+
+Each defines ``up(migrator, db)``; what has been applied stands in ``leads_migration``. Peewee has a
+runner that does the same since its 4.4, and hosts have older ones.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 
 from peewee import PeeweeException, SqliteDatabase
-from playhouse.migrations import Runner
+from playhouse.migrate import SchemaMigrator
 
 from leads_service.db import StoreError, opened
 from leads_service.locking import retry_while_locked
+from leads_service.models import timestamp, utc_now
 from leads_service.sqlite import Sqlite, close_for_good, writing
 
-SCRIPTS = Path(__file__).parent
+SCRIPTS = sorted(file.stem for file in Path(__file__).parent.glob("[0-9]*.py"))
 PATIENCE = 600  # seconds that a start waits for another process's migrations to end
+# As Peewee's runner made it for the stores that are older than this one.
+CREATE_HISTORY = (
+    "CREATE TABLE IF NOT EXISTS leads_migration (id INTEGER NOT NULL PRIMARY KEY,"
+    " name VARCHAR(255) NOT NULL, applied DATETIME NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS leads_migration_name ON leads_migration (name)",
+)
 
 
 def migrate(database: SqliteDatabase) -> list[str]:
@@ -31,7 +43,7 @@ def migrate(database: SqliteDatabase) -> list[str]:
         if not pending(database):
             return []
         with writing(database):
-            return list(_runner(database).up())
+            return _apply_pending(database)
 
 
 def _use_wal(database: Sqlite) -> None:
@@ -52,13 +64,13 @@ def pending(database: SqliteDatabase) -> list[str]:
     Raises StoreError if it has had one applied that this code does not know.
     """
     with _readable(database):
-        status = _runner(database).status()
-    if unknown := [migration.name for migration in status if migration.path is None]:
+        applied = _applied(database)
+    if unknown := sorted(applied.difference(SCRIPTS)):
         raise StoreError(
             f"{_name(database)} has had the migration {unknown[-1]}, which this version of "
             "leads-service does not know; install the version that made it, or a newer one"
         )
-    return [migration.name for migration in status if migration.applied is None]
+    return [name for name in SCRIPTS if name not in applied]
 
 
 def has_store(database: SqliteDatabase) -> bool:
@@ -69,8 +81,25 @@ def has_store(database: SqliteDatabase) -> bool:
         return database.table_exists("leads_migration")
 
 
-def _runner(database: SqliteDatabase) -> Runner:
-    return Runner(database, str(SCRIPTS), table_name="leads_migration")
+def _applied(database: SqliteDatabase) -> set[str]:
+    if not database.table_exists("leads_migration"):
+        return set()
+    return {name for (name,) in database.execute_sql("SELECT name FROM leads_migration")}
+
+
+def _apply_pending(database: SqliteDatabase) -> list[str]:
+    """Apply what another process has not applied meanwhile, and return its names."""
+    for statement in CREATE_HISTORY:
+        database.execute_sql(statement)
+    names = pending(database)
+    for name in names:
+        migration = import_module(f"{__name__}.{name}")
+        migration.up(SchemaMigrator.from_database(database), database)
+        database.execute_sql(
+            "INSERT INTO leads_migration (name, applied) VALUES (?, ?)",
+            (name, timestamp(utc_now())),
+        )
+    return names
 
 
 def _name(database: SqliteDatabase) -> str:

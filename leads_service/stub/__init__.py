@@ -22,13 +22,16 @@ from leads_service.db import StoreError
 from leads_service.files import Row
 from leads_service.logs import SANE_ID
 from leads_service.models import Lead
+from leads_service.responses import json_response
 from leads_service.service import EXTENSION, Service
+from leads_service.stub.document import describe
 from leads_service.stub.faults import Faults
 from leads_service.stub.samples import fill, has_tokens, samples
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
 END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
 SECOND = timedelta(seconds=1)
+DOCUMENT = "api-docs.openapi_json"  # flask-smorest's endpoint
 
 StartResponse = Callable[..., Any]
 
@@ -121,6 +124,8 @@ class Stub:
         )
         app.before_request(self.faults.fail)
         app.after_request(self._settle)
+        document: Any = app.view_functions[DOCUMENT]
+        app.view_functions[DOCUMENT] = lambda: json_response(describe(document().json))
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
         allow_origins(app, ["*"])
         return app
