@@ -12,6 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 from conftest import APPLIED, ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from leads_service import __version__
 
@@ -22,6 +24,22 @@ client = leads_service.create_app().test_client()
 print(leads_service.__file__)
 for path in ("/healthz", "/docs", "/docs/swagger-ui.css", "/docs/docs.js", "/openapi.json"):
     print(path, client.get(path).status)
+"""
+
+
+HOST = """
+from flask import Flask
+from peewee import SqliteDatabase
+
+import leads_service
+
+app = Flask("host")
+leads_service.init_app(app, user_id=lambda: 7, database=SqliteDatabase("host.db"))
+client = app.test_client()
+if __name__ == "__main__":
+    print(leads_service.__file__)
+    print(client.post("/v1/leads", json={"company_id": 1}).status)
+    print(len(client.get("/v1/leads").json["data"]))
 """
 
 
@@ -110,11 +128,24 @@ def test_the_metadata(built: Built, distribution: Distribution) -> None:
     assert distribution.metadata["Requires-Python"] == ">=3.11"
     readme = (built.sources / "README.md").read_text(encoding="utf-8")
     assert distribution.read_text("METADATA").strip().endswith(readme.strip())
-    required = [line for line in distribution.requires if "extra ==" not in line]
-    assert sorted(line.partition("<")[0].partition(">")[0] for line in required) == [
-        *("click", "flask", "flask-httpauth", "flask-smorest", "flask-swagger-ui"),
-        *("granian", "marshmallow", "orjson", "peewee"),
+
+
+def test_what_a_host_needs(distribution: Distribution) -> None:
+    """And no server, no page, nothing that is imported but not asked for."""
+    required = {
+        requirement.name: requirement.specifier
+        for requirement in map(Requirement, distribution.requires)
+        if requirement.marker is None
+    }
+    assert sorted(required) == [
+        *("apispec", "click", "flask", "flask-httpauth", "flask-smorest", "marshmallow"),
+        *("orjson", "peewee", "webargs", "werkzeug"),
     ]
+    lowest = (ROOT / ".ci" / "constraints-lowest.txt").read_text()
+    pins = dict(line.lower().split("==") for line in lowest.splitlines() if "==" in line)
+    for name, specifier in required.items():
+        (bound,) = (part.version for part in specifier if part.operator == ">=")
+        assert Version(bound) == Version(pins[name]), f"{name}: not what check-lowest tries"
 
 
 def test_the_entry_points(distribution: Distribution) -> None:
@@ -147,3 +178,30 @@ def test_the_installed_program(built: Built, url: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(built.installed), "LEADS_DATABASE": url}
     assert run(program, "db", "migrate", cwd=tmp_path, **environment) == APPLIED
     assert run(program, "user", "add", "alice", cwd=tmp_path, **environment) == "1\n"
+
+
+def test_a_host_needs_no_extra(built: Built, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "here", cwd=tmp_path)
+    program = tmp_path / "here" / "bin"
+    constraints = ROOT / ".ci" / "constraints.txt"
+    install = (program / "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*install, "--constraint", constraints, built.wheel, cwd=tmp_path)
+    (tmp_path / "host.py").write_text(HOST)
+    file, made, count = run(program / "python", "host.py", cwd=tmp_path).splitlines()
+    assert Path(file).is_relative_to(tmp_path / "here")
+    assert (made, count) == ("201 CREATED", "1")
+    pipeline = run(program / "flask", "--app", "host", "leads", "pipeline", cwd=tmp_path)
+    assert pipeline.startswith("new                1  100.0%")
+    for words in (["serve"], ["stub"], ["user", "list"], ["openapi"]):
+        refused = subprocess.run(
+            [program / "leads-service", *words],
+            env=os.environ | {"LEADS_DATABASE": f"sqlite:///{tmp_path / 'leads.db'}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == (
+            "Error: flask_swagger_ui is not installed; run: pip install 'leads-service[server]'\n"
+        )

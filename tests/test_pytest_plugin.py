@@ -87,6 +87,18 @@ def test_each_test_begins_anew(leads_stub, turn):
     passed(pytester, tests, 3)
 
 
+def test_without_the_extra(pytester: pytest.Pytester) -> None:
+    """A test that asks for the fixture is told what to install; others run as ever."""
+    pytester.makeconftest("import sys\nsys.modules['flask_swagger_ui'] = None")
+    pytester.makepyfile("def test_it(leads_stub): pass\ndef test_other(): pass")
+    result = pytester.runpytest_subprocess(*WITHOUT, timeout=60)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        "leads_stub: flask_swagger_ui is not installed; run: pip install 'leads-service[[]server]'"
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
 def test_a_stub_for_each_worker(pytester: pytest.Pytester) -> None:
     """Through a pipe they meet while both are up."""
     os.mkfifo(pytester.path / "pipe")
