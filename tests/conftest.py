@@ -1,5 +1,6 @@
 """Fixtures: an application on a database of its own, two users, and a server in its own process."""
 
+import logging
 import os
 import re
 import signal
@@ -119,6 +120,14 @@ def alice(app: Flask) -> Caller:
 @pytest.fixture
 def bob(app: Flask, alice: Caller) -> Caller:
     return caller(app, "bob")
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What our own logger says; it does not pass its records on."""
+    logging.getLogger("leads_service").addHandler(caplog.handler)
+    yield caplog
+    logging.getLogger("leads_service").removeHandler(caplog.handler)
 
 
 def open_files() -> list[str]:

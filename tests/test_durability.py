@@ -203,11 +203,11 @@ def test_a_checkpoint_now_and_then(
     alice: Caller,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    log: pytest.LogCaptureFixture,
 ) -> None:
     """The log begins anew; a checkpoint that fails fails no write, and is tried again."""
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 10)
-    log = Path(f"{service.database.database}-wal")
+    wal = Path(f"{service.database.database}-wal")
 
     def fail(_: object) -> None:
         raise OperationalError("disk I/O error")
@@ -215,11 +215,11 @@ def test_a_checkpoint_now_and_then(
     with monkeypatch.context() as broken:
         broken.setattr(sqlite.OpenFiles, "checkpoint", fail)
         assert [post(alice.client, number)[0] for number in range(1, 31)] == [201] * 30
-    assert "the checkpoint failed, to be tried again: disk I/O error" in capsys.readouterr().err
+    assert "the checkpoint failed, to be tried again: disk I/O error" in log.text
     assert [post(alice.client, number)[0] for number in range(31, 41)] == [201] * 10
-    before = log.stat().st_size
+    before = wal.stat().st_size
     assert [post(alice.client, number)[0] for number in range(41, 101)] == [201] * 60
-    assert log.stat().st_size == before, "it has begun anew six times"
+    assert wal.stat().st_size == before, "it has begun anew six times"
 
 
 def test_a_log_that_a_reader_keeps_begins_anew_soon_after(

@@ -217,6 +217,21 @@ def test_files_for_the_hosts_users(host: Flask) -> None:
     assert [lead["company_id"] for lead in client.get(LEADS).json["data"]] == [5]
 
 
+def test_commands_leave_the_schema_to_a_host_that_migrates_itself(
+    database: SqliteDatabase,
+) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database, migrate=False)
+    runner = app.test_cli_runner()
+    result = runner.invoke(args=["leads", "pipeline"])
+    assert result.exit_code == 1
+    assert "the schema is not up to date; run: flask leads db migrate" in result.output
+    assert database.get_tables() == []
+    database.close()
+    assert runner.invoke(args=["leads", "db", "migrate"]).exit_code == 0
+    assert runner.invoke(args=["leads", "pipeline"]).exit_code == 0
+
+
 def test_the_hosts_document(database: SqliteDatabase) -> None:
     app = Flask("host")
     app.config.update(DOCUMENTED)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import re
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from leads_service import create_app
 from leads_service.sqlite import close_for_good
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What our own logger says; it does not pass its records on."""
-    logging.getLogger("leads_service").addHandler(caplog.handler)
-    yield caplog
-    logging.getLogger("leads_service").removeHandler(caplog.handler)
 
 
 @pytest.mark.parametrize(

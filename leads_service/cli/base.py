@@ -64,9 +64,10 @@ def ready_service(*, makes_store: bool = False) -> Service:
         )
     if not service.is_hosted:
         migrate(service.database)
-    elif pending(service.database):
+    opened_service()
+    if service.is_hosted and pending(service.database):
         raise StoreError("the schema is not up to date; run: leads-service db migrate")
-    return opened_service()
+    return service
 
 
 def progress_bar(length: int, label: str) -> Any:
