@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import NoReturn
 
 from flask_httpauth import HTTPTokenAuth
@@ -55,7 +55,7 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
         try:
             found = user_id()
         except (AttributeError, LookupError, TypeError) as error:
-            logger.info("user_id() raised %r: nobody is logged in", error)
+            _warn_once(repr(error))
             found = None
         if found is None:
             abort(401, message="Log in first.")  # how, is the host's to say
@@ -69,6 +69,12 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
         return Caller(user)
 
     return current_caller
+
+
+@lru_cache(maxsize=16)
+def _warn_once(error: str) -> None:
+    """Log what the host's function raised: meant for nobody being logged in, or a mistake."""
+    logger.warning("user_id() raised %s, which means that nobody is logged in; said once", error)
 
 
 def id_in_host(name: str) -> int:
