@@ -22,7 +22,7 @@ run: install
 	@$(BIN)/leads-service serve --host $(HOST) --port $(PORT) --first-user admin
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -30,12 +30,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --recursive leads_service --severity-level medium --confidence-level medium
 	$(BIN)/pip check --disable-pip-version-check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 	$(MAKE) check-lowest
 	$(BIN)/python benchmarks/run.py --quick
 
 check-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/pytest --numprocesses 2 $(HOST_TESTS:%=tests/test_%.py)
+	$(LOWEST)/bin/pytest --numprocesses auto $(HOST_TESTS:%=tests/test_%.py)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
