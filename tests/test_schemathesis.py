@@ -3,10 +3,9 @@
 import subprocess
 from pathlib import Path
 
-from conftest import BIN, Server
+from conftest import BIN, Server, serve
 
-# All checks and all phases, and a warning fails as well. The seed fixes what is sent, but for what
-# is taken from earlier answers: which ids there are depends on the tests before.
+# All checks and all phases, and a warning fails as well. The seed fixes what is sent.
 CONFIG = """\
 hooks = "hooks.py"
 seed = 20261122
@@ -34,9 +33,14 @@ fill-missing = true
 [warnings]
 fail-on = true
 
-# The leads that it makes up ids of are not there, or not there any more.
+# The leads that it makes up ids of are not there, or not there any more; and of the tags that it
+# makes up for If-Match many are none.
 [[operations]]
 include-operation-id = "deleteLead"
+warnings = false
+
+[[operations]]
+include-operation-id = "updateLead"
 warnings = false
 """
 
@@ -96,7 +100,12 @@ def filter_failure(context, failure, case, response):
 """
 
 
-def test_every_answer_is_as_documented(server: Server, tmp_path: Path) -> None:
+def test_every_answer_is_as_documented(url: str, tmp_path: Path) -> None:
+    with serve(url, LEADS_AUTH_FAILURES="0") as server:
+        run_schemathesis(server, tmp_path)
+
+
+def run_schemathesis(server: Server, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     (tmp_path / "hooks.py").write_text(HOOKS)
     run = subprocess.run(
