@@ -12,7 +12,7 @@ from peewee import IntegrityError, OperationalError, SqliteDatabase
 
 from leads_service.models import Clock, Lead, Token, User, timestamp, utc_now
 from leads_service.sqlite import no_wait, writing
-from leads_service.statements import Statement, parameter
+from leads_service.statements import Statement, finds_any, parameter
 
 TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
 TOKEN_BYTES = 32  # 256 bits of entropy
@@ -62,7 +62,7 @@ class Accounts:
         try:
             with writing(self._database):
                 user_id = int(user.execute(self._database))
-                if Lead.select().where(Lead.user_id == user_id).exists(self._database):
+                if finds_any(Lead.select().where(Lead.user_id == user_id), self._database):
                     raise AccountError(
                         f"the store has leads of a user {user_id} who is not one of its own: it "
                         "belongs to an application, whose own command is: flask leads"
@@ -86,8 +86,7 @@ class Accounts:
 
     def exists(self, user_id: int) -> bool:
         """Say whether there is a user with this id."""
-        # Not exists(), for which Peewee before its 4 wants models that are bound to a database.
-        return User.select().where(User.id == user_id).first(self._database) is not None
+        return finds_any(User.select().where(User.id == user_id), self._database)
 
     def rename_user(self, name: str, new_name: str) -> None:
         """Call a user otherwise, who keeps id, tokens and leads.

@@ -15,6 +15,14 @@ def parameter(name: str) -> Value:
     return Value(name, converter=False)
 
 
+def finds_any(query: Any, database: Database) -> bool:
+    """Say whether the query finds a row.
+
+    Peewee's exists() does too, but before its 4 only for models that are bound to a database.
+    """
+    return query.first(database) is not None
+
+
 class Statement:
     """A query that is compiled once and run many times.
 

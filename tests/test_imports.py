@@ -89,7 +89,7 @@ ROOMS = {
     "sqlite": {"exceptions", "locking", "statements"},
     "strict_json": set(),
     "stub": {"app", "blueprint", "cli", "config", "cors", "db", "files", "logs", "models"}
-    | {"responses", "service", "stub", "transfer"},
+    | {"responses", "service", "statements", "stub", "transfer"},
     "throttle": set(),
     "transfer": {
         "accounts",
