@@ -180,11 +180,6 @@ SPEC = {
     },
 }
 SECURITY: list[dict[str, list[str]]] = [{"leadsToken": []}]
-TOKEN = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "Made with `leads-service token create NAME`; a token may be read-only.",
-}
 SCHEMAS: dict[str, type[Schema]] = {
     "Lead": LeadSchema,
     "LeadPage": LeadPageSchema,
@@ -242,7 +237,10 @@ def describe(api: Api, takes_tokens: bool, is_hosted: bool, url_prefix: str) -> 
     for name, schema in SCHEMAS.items():
         spec.components.schema(f"{prefix}{name}", schema=schema)
     if takes_tokens:
-        spec.components.security_scheme("leadsToken", TOKEN)
+        program = "flask leads" if is_hosted else "leads-service"
+        how = f"Made with `{program} token create NAME`; a token may be read-only."
+        token = {"type": "http", "scheme": "bearer", "description": how}
+        spec.components.security_scheme("leadsToken", token)
     for name, header in header_components(f"{ORIGIN}{url_prefix}/leads").items():
         spec.components.header(header_name(name), header, lazy=True)
     for code, error in (ERRORS if takes_tokens else ERRORS_WITHOUT_TOKENS).items():

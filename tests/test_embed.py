@@ -266,6 +266,7 @@ def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
     document = client.get("/openapi.json").json
     assert document["paths"]["/v1/leads"]["get"]["security"] == [{"leadsToken": []}]
     assert document["components"]["securitySchemes"].keys() == {"leadsToken"}
+    assert "`flask leads token create NAME`" in str(document["components"]["securitySchemes"])
 
 
 @pytest.mark.skipif("TRUSTED_HOSTS" not in Flask.default_config, reason="Flask 3.0 has none")
