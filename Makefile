@@ -11,8 +11,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/c
 # A host application with the oldest packages that setup.cfg allows, and the tests that concern it.
 LOWEST := .venv-lowest
 LOWEST_TOOLS := alembic flask-wtf granian hypothesis pytest pytest-xdist
-HOST_TESTS := embed openapi contract auth create update one_lead if_match errors idempotency scoping \
-	leads parser queries stub
+HOST_TESTS := embed openapi contract auth create list update one_lead if_match errors idempotency \
+	scoping leads owners parser queries stub pytest_plugin transfer cli
 
 .PHONY: install run test check check-lowest bench clean
 

@@ -36,6 +36,7 @@ if "no flush" in sys.argv[2]:
     sqlite.flush = lambda descriptor: None
 if "no rewriting" in sys.argv[2]:
     sqlite.OpenFiles.rewrite_log = lambda files: None
+    sqlite.CHECKPOINT_INTERVAL = 10**9  # the hole stays: a log that begins anew would heal it
 acknowledged = os.open(sys.argv[1] + "/acknowledged", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 app = Flask("host")
 init_app(app, user_id=lambda: 1, database=f"sqlite:///{sys.argv[1]}/leads.db")
@@ -231,6 +232,7 @@ def test_power_cuts(recorder: Path, tmp_path: Path, how: str, loses: bool) -> No
         problems += [f"after record {cut}: {problem}" for problem in found]
     assert len(disk.acknowledged) > 50, "the workload was recorded"
     kinds = {(record.kind, record.name) for record in records}
-    assert ("s", "leads.db") in kinds, "a checkpoint was among it"
+    has_checkpoint = ("s", "leads.db") in kinds
+    assert has_checkpoint == ("no rewriting" not in how)
     assert (("f", "leads.db-wal") in kinds) == ("fails" in how)
     assert any(": lost" in problem for problem in problems) if loses else problems == []
