@@ -3,10 +3,9 @@
 import sys
 
 from leads_service import create_app
-from leads_service.config import ConfigError
-from leads_service.db import StoreError
+from leads_service.exceptions import ConfigError, StorageError
 
 try:
     app = create_app()
-except (ConfigError, StoreError) as error:
+except (ConfigError, StorageError) as error:
     sys.exit(f"leads-service: {error}")

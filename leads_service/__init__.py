@@ -1,13 +1,16 @@
-"""A sales pipeline over HTTP: leads in one SQLite file, each seen by its owner alone.
+"""A sales pipeline over HTTP: leads that each user sees alone.
 
-A request goes one way: ``api`` (who asks, then what, then the view) calls ``leads`` (one query,
-always for one user), which speaks through ``models`` and ``db``. Around that way stand ``app``
-(a whole application), ``embed`` (the leads as a part of another one), ``auth`` (users and tokens),
-``schemas`` (what comes in and goes out), ``scoring``, ``config``, ``logs`` and ``cli``.
+The folders show the layers, and dependencies point one way::
+
+    app, extension                          compose: a whole application, a part of a host's
+    cli, stub, api                          commands, a stub for development, HTTP
+    leads, accounts, transfer, ...          services: what can be done; neither Flask nor SQL
+    storage                                 where it is kept; a folder for each engine
+    lead, exceptions                        what a lead is, declared once
 """
 
 from leads_service.app import create_app
-from leads_service.embed import forget_user, init_app, reassign_user
+from leads_service.extension import forget_user, init_app, reassign_user
 from leads_service.version import __version__
 
 __all__ = ["__version__", "create_app", "forget_user", "init_app", "reassign_user"]

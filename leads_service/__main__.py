@@ -8,7 +8,7 @@ from flask.cli import ScriptInfo
 
 from leads_service.app import application
 from leads_service.cli import commands
-from leads_service.contract import openapi
+from leads_service.cli.openapi import openapi
 from leads_service.stub.command import stub
 
 

@@ -1,28 +1,21 @@
 """Users and their tokens: who exists, and whom a token speaks for."""
 
 import secrets
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from shlex import quote
 from typing import Any, NamedTuple
 
-from peewee import IntegrityError, OperationalError, SqliteDatabase
+from leads_service.exceptions import AccountError, NameTakenError
+from leads_service.lead import Clock, timestamp, utc_now
+from leads_service.leads import LeadService, how_many
+from leads_service.storage.base import Storage
 
-from leads_service.models import Clock, Lead, Token, User, timestamp, utc_now
-from leads_service.sqlite import no_wait, writing
-from leads_service.statements import Statement, finds_any, parameter
-
-TOKEN_MARK = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
+TOKEN_PREFIX = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
 TOKEN_BYTES = 32  # 256 bits of entropy
-PREFIX_LENGTH = len(TOKEN_MARK) + 6  # enough to recognise a token by, far too little to guess it
+SHOWN_LENGTH = len(TOKEN_PREFIX) + 6  # enough to recognise a token by, far too little to guess it
 MAX_NAME = 100
 TO_THE_MINUTE = len("2026-11-22T22:03")  # how exactly a token's last use is noted
-
-
-class AccountError(Exception):
-    """A request about users or tokens that can't be met; the message names the remedy."""
 
 
 class Caller(NamedTuple):
@@ -33,84 +26,110 @@ class Caller(NamedTuple):
 
 
 class Accounts:
-    """The users and tokens in one database."""
+    """The users and tokens in one storage; all methods may raise StorageUnavailableError."""
 
-    def __init__(self, database: SqliteDatabase, clock: Clock = utc_now):
-        self._database = database
+    def __init__(self, storage: Storage, leads: LeadService, clock: Clock = utc_now):
+        self._storage = storage
+        self._leads = leads
         self._clock = clock
-        self._find = Statement(
-            database,
-            Token.select(
-                Token.id, Token.user, Token.read_only, Token.expires_at, Token.last_used_at
-            ).where(Token.digest == parameter("digest")),
-        )
-        self._note_use = Statement(
-            database,
-            Token.update({Token.last_used_at: parameter("now")}).where(
-                Token.id == parameter("token_id")
-            ),
-        )
+
+    # Users
 
     def add_user(self, name: str) -> int:
         """Add a user and return the id.
 
-        Raises AccountError if the name is taken or unfit, or if there are leads of an application's
-        user with that id: they would become the new user's.
+        Raises:
+            AccountError: The name is taken or unfit, or there are leads of an application's user
+                with that id, which would become the new user's.
+
         """
         _check_name(name)
-        user = User.insert(name=name, created_at=timestamp(self._clock()))
         try:
-            with writing(self._database):
-                user_id = int(user.execute(self._database))
-                if finds_any(Lead.select().where(Lead.user_id == user_id), self._database):
+            with self._storage.writing():
+                user_id = self._storage.add_user(name, timestamp(self._clock()))
+                if self._leads.count(user_id):
                     raise AccountError(
                         f"the store has leads of a user {user_id} who is not one of its own: it "
                         "belongs to an application, whose own command is: flask leads"
                     )
                 return user_id
-        except IntegrityError as error:
+        except NameTakenError as error:
             raise AccountError(
-                f"user {name!r} exists already; "
-                f"for a token: leads-service token create {quote(name)}"
+                f"{error}; for a token: leads-service token create {quote(name)}"
             ) from error
 
     def user_id(self, name: str) -> int:
-        """Return the id of the user called ``name``; raises AccountError if there is none."""
+        """Return the id of a user.
+
+        Raises:
+            AccountError: There is none with this name.
+
+        """
         _check_name(name)
-        user = User.select(User.id).where(User.name == name).tuples().first(self._database)
-        if user is None:
+        user_id = self._storage.user_id(name)
+        if user_id is None:
             raise AccountError(
                 f"there is no user {name!r}; add one with: leads-service user add {quote(name)}"
             )
-        return int(user[0])
+        return user_id
 
-    def exists(self, user_id: int) -> bool:
-        """Say whether there is a user with this id."""
-        return finds_any(User.select().where(User.id == user_id), self._database)
+    def users(self) -> list[dict[str, Any]]:
+        """Return every user's ``id``, ``name`` and ``created_at``, in the order they were added."""
+        return self._storage.users()
 
     def rename_user(self, name: str, new_name: str) -> None:
-        """Call a user otherwise, who keeps id, tokens and leads.
+        """Give a user another name; id, tokens and leads stay.
 
-        Raises AccountError if there is none, or if the new name is taken or unfit.
+        Raises:
+            AccountError: There is no such user, or the new name is taken or unfit.
+
         """
         _check_name(new_name)
         try:
-            with writing(self._database):
-                user_id = self.user_id(name)
-                User.update(name=new_name).where(User.id == user_id).execute(self._database)
-        except IntegrityError as error:
-            raise AccountError(f"user {new_name!r} exists already; choose another name") from error
+            with self._storage.writing():
+                self._storage.rename_user(self.user_id(name), new_name)
+        except NameTakenError as error:
+            raise AccountError(f"{error}; choose another name") from error
 
-    def delete_user(self, user_id: int) -> None:
-        """Delete a user and end all tokens; the leads are for ``Owners`` to see to before."""
-        with writing(self._database):
-            # Not left to the foreign key: in a host's database those may be off.
-            Token.delete().where(Token.user == user_id).execute(self._database)
-            User.delete().where(User.id == user_id).execute(self._database)
+    def count_to_remove(self, name: str, *, leads_to: str | None, erase: bool) -> int:
+        """Return how many leads ``remove_user`` would find, or raise the error that it would.
 
-    def users(self) -> list[dict[str, Any]]:
-        """Return every user, in the order they were added."""
-        return list(User.select().order_by(User.id).dicts().execute(self._database))
+        So a command that asks for a confirmation asks what makes sense.
+        """
+        user_id = self.user_id(name)
+        if leads_to is not None and self.user_id(leads_to) == user_id:
+            raise AccountError(f"{name!r} can't get the leads of {name!r}; name another user")
+        count = self._leads.count(user_id)
+        if count and leads_to is None and not erase:
+            raise AccountError(
+                f"{name!r} has {how_many(count)}; give them to another user with --leads-to, "
+                "or erase them with --erase"
+            )
+        return count
+
+    def remove_user(self, name: str, *, leads_to: str | None = None, erase: bool = False) -> int:
+        """Remove a user, whose tokens end at once; return how many leads there were.
+
+        Args:
+            name: The user's name.
+            leads_to: The name of the user who gets the leads.
+            erase: Whether to erase the leads.
+
+        Raises:
+            AccountError: A name is nobody's, or there are leads and nothing is said about them.
+            ScorerError: The scorer failed.
+
+        """
+        with self._storage.writing():
+            count = self.count_to_remove(name, leads_to=leads_to, erase=erase)
+            user_id = self.user_id(name)
+            if leads_to is not None:
+                self._leads.reassign(user_id, self.user_id(leads_to))
+            self._leads.forget(user_id)
+            self._storage.delete_user(user_id)
+        return count
+
+    # Tokens
 
     def create_token(
         self,
@@ -121,55 +140,73 @@ class Accounts:
         label: str = "",
         token: str | None = None,
     ) -> str:
-        """Return a new token for the user called ``name``: the only time that anybody sees it.
+        """Return a new token for a user; it can't be read again.
 
-        Without a ``lifetime`` it never expires. ``token`` is for a stub, whose tokens are known.
-        Raises AccountError if there is no such user.
+        Args:
+            name: The user's name.
+            read_only: Whether writes with it are refused.
+            lifetime: When it expires; None for never.
+            label: What it is for, up to ``MAX_NAME`` printable characters.
+            token: The token itself, for a stub, whose tokens are known.
+
+        Raises:
+            AccountError: There is no such user, or the label is unfit.
+
         """
         if len(label) > MAX_NAME or not label.isprintable():
             raise AccountError(f"{label!r} is no label: use up to {MAX_NAME} printable letters")
-        token = token or TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
+        token = token or TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock()
-        row = Token.insert(
-            user=self.user_id(name),
-            digest=_digest(token),
-            prefix=token[:PREFIX_LENGTH],
-            label=label,
-            read_only=read_only,
-            created_at=timestamp(now),
-            expires_at=None if lifetime is None else timestamp(now + lifetime),
-        )
-        with writing(self._database):
-            row.execute(self._database)
+        values = {
+            "digest": _digest(token),
+            "prefix": token[:SHOWN_LENGTH],
+            "label": label,
+            "read_only": read_only,
+            "created_at": timestamp(now),
+            "expires_at": None if lifetime is None else timestamp(now + lifetime),
+        }
+        user_id = self.user_id(name)
+        with self._storage.writing():
+            self._storage.add_token(user_id, values)
         return token
 
-    def tokens(self, name: str | None = None) -> Iterable[dict[str, Any]]:
-        """Return every token, or those of the user called ``name``, oldest first."""
-        tokens = Token.select(Token, User.name.alias("user_name")).join(User).order_by(Token.id)
-        if name is not None:
-            tokens = tokens.where(Token.user == self.user_id(name))
-        return list(tokens.dicts().execute(self._database))
+    def tokens(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return every token, or those of the user called ``name``, oldest first.
+
+        Raises:
+            AccountError: There is no such user.
+
+        """
+        return self._storage.tokens(None if name is None else self.user_id(name))
 
     def revoke_token(self, token_id: int) -> None:
-        """End a token at once, for every process; raises AccountError if there is none."""
-        with writing(self._database):
-            revoked = Token.delete().where(Token.id == token_id).execute(self._database)
+        """End a token at once, for every process.
+
+        Raises:
+            AccountError: There is none with this id.
+
+        """
+        with self._storage.writing():
+            revoked = self._storage.delete_token(token_id)
         if not revoked:
             raise AccountError(f"there is no token {token_id}; see: leads-service token list")
 
+    def has_token(self, token: str) -> bool:
+        """Return whether there is this token, expired or not."""
+        return self._storage.token(_digest(token)) is not None
+
     def caller(self, token: str | None) -> Caller | None:
-        """Return whom ``token`` speaks for; None if it is unknown, revoked or expired."""
-        rows = self._find.rows({"digest": _digest(token or "")})
-        if not rows:
+        """Return whom a token speaks for; None if it is unknown, revoked or expired."""
+        record = self._storage.token(_digest(token or ""))
+        if record is None:
             return None
-        token_id, user_id, read_only, expires_at, last_used_at = rows[0]
         now = timestamp(self._clock())
-        if expires_at is not None and expires_at <= now:
+        if record.expires_at is not None and record.expires_at <= now:
             return None
-        if last_used_at is None or last_used_at[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
-            with suppress(OperationalError), no_wait(self._database):
-                self._note_use.rows({"token_id": token_id, "now": now})
-        return Caller(user_id, bool(read_only))
+        last_used = record.last_used_at
+        if last_used is None or last_used[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
+            self._storage.note_token_use(record.id, now)
+        return Caller(record.user_id, bool(record.read_only))
 
 
 def _check_name(name: str) -> None:

@@ -4,11 +4,14 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from flask import Config
+
+from leads_service.exceptions import ConfigError
 
 # Of a worker of ours: while six wait for clients whose bodies never end, two answer the others.
 # With more, a list takes 4 % longer and a create 7 %.
@@ -16,10 +19,6 @@ THREADS = 8
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")  # .example.com is every host below it, too
-
-
-class ConfigError(Exception):
-    """A setting that can't be used; the message is one line that names it."""
 
 
 class Setting(NamedTuple):
@@ -114,6 +113,25 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
             found = "what it is" if SETTINGS[name].is_secret else repr(value)
             raise ConfigError(f"{name} must be {SETTINGS[name].expected}, not {found}")
     return values
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Return a module that only installations with an extra have.
+
+    Args:
+        module: The full name of the module.
+        extra: The extra of this package that brings it.
+
+    Raises:
+        ConfigError: It is not installed.
+
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{error.name} is not installed; run: pip install 'leads-service[{extra}]'"
+        ) from error
 
 
 def database_url(settings: dict[str, Any], instance_path: str) -> str:

@@ -1,110 +1,128 @@
-"""What can be done with leads, always for one user: create, get, update, delete, read a page."""
+"""What can be done with leads."""
 
-from collections.abc import Container
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any
 
-from peewee import SqliteDatabase
+from leads_service import idempotency
+from leads_service.exceptions import (
+    AccountError,
+    CursorNotFoundError,
+    LeadChangedError,
+    LeadGoneError,
+    LeadNotFoundError,
+)
+from leads_service.lead import (
+    CREATABLE,
+    MAX_INTEGER,
+    STATUSES,
+    Clock,
+    later,
+    new_lead,
+    timestamp,
+    utc_now,
+    without_null,
+)
+from leads_service.scoring import Scorer, scoring
+from leads_service.storage.base import Page, Storage
 
-from leads_service import queries
-from leads_service.idempotency import Keys
-from leads_service.models import MAX_INTEGER, STATUSES, Clock, later, timestamp, utc_now
-from leads_service.scoring import Scorer, score
-from leads_service.sqlite import erasing, writing
-from leads_service.statements import Statement
-
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
 MAX_PAGE = 1024 * 1024  # bytes, which are in memory for as long as a client does not read them
-MAX_CHARACTER = 4  # bytes
 
 
-class LeadNotFoundError(LookupError):
-    """The user has no lead with this id; whether somebody else has one is not for them to know."""
+class LeadService:
+    """The leads in one storage, scored by one scorer, on one clock.
 
-
-class LeadChangedError(Exception):
-    """The lead is in none of the states that were expected; ``lead`` is what it is now."""
-
-    def __init__(self, lead: dict[str, Any]):
-        super().__init__(lead["id"])
-        self.lead = lead
-
-
-class LeadGoneError(LookupError):
-    """The lead that an idempotency key has made does not exist any more."""
-
-
-class CursorNotFoundError(LookupError):
-    """The cursor is not the id of one of the user's leads."""
-
-
-class UserGoneError(LookupError):
-    """The user has been removed since it was looked who calls."""
-
-
-class Page(NamedTuple):
-    """Leads as JSON, newest first, and the cursor of the next page: None if this is the last."""
-
-    data: str  # a list
-    next_cursor: int | None
-    has_more: bool
-
-
-class Leads:
-    """The leads in one database, scored by one scorer, on one clock."""
+    All methods may raise StorageUnavailableError, and those that write CommitOutcomeUnknownError.
+    A method that raises anything else has changed nothing.
+    """
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        storage: Storage,
         scorer: Scorer,
         clock: Clock = utc_now,
         *,
-        users_are_ours: bool = False,
+        has_own_users: bool = False,
     ):
-        """Take whether a lead's owner has to be one of our users; otherwise a host knows them."""
-        self._database = database
-        self._scorer = scorer
-        self._clock = clock
-        self._insert = Statement(database, queries.insert_one(users_are_ours=users_are_ours))
-        self._one = Statement(database, queries.select_one())
-        self._update = Statement(database, queries.update_one())
-        self._delete = Statement(database, queries.delete_one())
-        self._note_deleted = Statement(database, queries.insert_deleted())
-        self._deleted = Statement(database, queries.select_deleted())
-        self._keys = Keys(database)
-        self._pages: dict[frozenset[str], Statement] = {}
+        """Set up the service.
 
-    def create(self, user_id: int, *, company_id: int, notes: str = "") -> dict[str, Any]:
-        """Store a new lead and return it; raises ScorerError or UserGoneError, nothing stored."""
-        lead = self._new(user_id, company_id, notes)
-        with writing(self._database):
+        Args:
+            storage: Where the leads are.
+            scorer: What scores them.
+            clock: What tells the time, in UTC.
+            has_own_users: Whether a lead's owner has to be one of the storage's users; otherwise
+                a host application knows its users.
+
+        Raises:
+            ConfigError: The scorer can't be called with facts about a lead.
+
+        """
+        self._storage = storage
+        self._score = scoring(scorer)
+        self._clock = clock
+        self._has_own_users = has_own_users
+
+    # One user's leads
+
+    def create(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new lead and return it.
+
+        Args:
+            user_id: Whose it is.
+            values: The fields that a body gives.
+
+        Raises:
+            ScorerError: The scorer failed.
+            UserGoneError: The user has been removed.
+
+        """
+        lead = self._new_lead(user_id, values)
+        with self._storage.writing():
             # The clock is read with the write lock held: the order of the times is that of the ids.
-            return self._store(lead, self._clock())
+            return self._insert(lead, timestamp(self._clock()))
 
     def create_once(
-        self, user_id: int, key: str, *, company_id: int, notes: str = ""
+        self, user_id: int, key: str, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], bool]:
-        """Store a new lead, unless the user's ``key`` has made one within a day.
+        """Store a new lead, unless the user's key has created one within its lifetime.
 
-        Return the lead, as it is now, and whether it was there already. Raises KeyReusedError if
-        it was made of something else, LeadGoneError if it has been deleted, ScorerError, or
-        UserGoneError; then nothing is stored.
+        Args:
+            user_id: Whose it is.
+            key: The idempotency key.
+            values: The fields that a body gives.
+
+        Returns:
+            The lead, as it is now, and whether it was there already.
+
+        Raises:
+            KeyReusedError: The key has created one of another body.
+            LeadGoneError: It has been deleted.
+            ScorerError: The scorer failed.
+            UserGoneError: The user has been removed.
+
         """
-        body = {"company_id": company_id, "notes": notes}
-        with writing(self._database):
+        lead = new_lead(values)
+        body = {name: lead[name] for name in CREATABLE}
+        with self._storage.writing():
             now = self._clock()
-            made = self._keys.find(user_id, key, body, now)
-            if made is not None:
-                before = self._lead(user_id, made)
-                if before is None:
-                    raise LeadGoneError(made)
-                return before, True
-            lead = self._store(self._new(user_id, company_id, notes), now)
-            self._keys.keep(user_id, key, body, lead["id"], now)
-        return lead, False
+            lead_id = idempotency.created_with(self._storage, user_id, key, body, now)
+            if lead_id is not None:
+                if (created := self._storage.lead(user_id, lead_id)) is None:
+                    raise LeadGoneError(lead_id)
+                return created, True
+            created = self._insert(self._new_lead(user_id, values), timestamp(now))
+            idempotency.remember(self._storage, user_id, key, body, created["id"], now)
+        return created, False
 
     def get(self, user_id: int, lead_id: int) -> dict[str, Any]:
-        """Return a lead; raises LeadNotFoundError."""
-        lead = self._lead(user_id, lead_id) if lead_id <= MAX_INTEGER else None
+        """Return a lead.
+
+        Raises:
+            LeadNotFoundError: The user has none with this id.
+
+        """
+        lead = self._storage.lead(user_id, lead_id) if lead_id <= MAX_INTEGER else None
         if lead is None:
             raise LeadNotFoundError(lead_id)
         return lead
@@ -113,75 +131,155 @@ class Leads:
         self,
         user_id: int,
         lead_id: int,
-        changes: dict[str, Any],
+        changes: Mapping[str, Any],
         versions: Container[str] | None = None,
     ) -> dict[str, Any]:
-        """Change a lead's ``status`` and ``notes`` as far as given, and return it.
+        """Change a lead, and return it as it is stored then.
 
         ``updated_at`` moves, and the lead is scored again, only if that makes a difference. The
-        scorer is called with the write lock held. With ``versions`` given, the lead's
-        ``updated_at`` has to be one of them. Raises LeadNotFoundError, LeadChangedError or
-        ScorerError; then nothing is stored.
+        scorer is called with the write lock held.
+
+        Args:
+            user_id: Whose it is.
+            lead_id: Its id.
+            changes: The fields that a body gives.
+            versions: Values of ``updated_at`` of which it must have one; None if any will do.
+
+        Raises:
+            LeadNotFoundError: The user has none with this id.
+            LeadChangedError: It has none of the versions.
+            ScorerError: The scorer failed.
+
         """
-        with writing(self._database):
+        with self._storage.writing():
             before = self._expected(user_id, lead_id, versions)
-            lead = before | changes
-            if lead != before:
-                lead["score"] = score(self._scorer, lead)
-                lead["updated_at"] = later(before["updated_at"], self._clock())
-                self._update.rows(lead)
-        return lead
+            lead = before | {name: without_null(name, changes[name]) for name in changes}
+            if lead == before:
+                return before
+            lead["score"] = self._score(lead)
+            lead["updated_at"] = later(before["updated_at"], self._clock())
+            return self._storage.update_lead(lead)
 
     def delete(self, user_id: int, lead_id: int, versions: Container[str] | None = None) -> None:
-        """Erase a lead; what stays is that it was there and when it was created, for cursors.
+        """Erase a lead; its position stays, for cursors that name it.
 
-        With ``versions`` given, the lead's ``updated_at`` has to be one of them. Raises
-        LeadNotFoundError or LeadChangedError.
+        Arguments and errors are those of ``update``.
         """
-        with writing(self._database), erasing(self._database):
-            lead = self._expected(user_id, lead_id, versions)
-            self._note_deleted.rows(lead)
-            self._delete.rows(lead)
+        with self._storage.writing():
+            self._expected(user_id, lead_id, versions)
+            self._storage.delete_lead(user_id, lead_id)
 
     def page(
-        self, user_id: int, *, limit: int = 50, cursor: int | None = None, **filters: Any
+        self,
+        user_id: int,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        cursor: int | None = None,
     ) -> Page:
-        """Return at most ``limit`` leads that pass all ``filters``, newest first.
+        """Return the user's newest leads that pass all filters.
 
-        There are fewer, but one, on a page that would have more than MAX_PAGE bytes.
-        ``cursor`` is the id of the lead that the page before ended with; raises CursorNotFoundError
-        if the user has never had such a lead. ``filters`` are those of the API; the two dates are
-        whole days in UTC, both included.
+        There are fewer than there could be, but one, on a page of more than ``MAX_PAGE`` bytes.
+
+        Args:
+            user_id: Whose leads.
+            filters: The values of some of ``lead.FILTERS`` by name.
+            limit: How many at most.
+            cursor: The id of the lead that the page before ended with; None for the first page.
+
+        Raises:
+            CursorNotFoundError: The user has never had a lead with that id.
+
         """
-        last = None if cursor is None else self._last(user_id, cursor)
-        if cursor is not None and last is None:
+        after = None if cursor is None else self._storage.position(user_id, cursor)
+        if cursor is not None and after is None:
             raise CursorNotFoundError(cursor)
-        values = queries.page_values(filters, last)
-        statement = self._page(frozenset(values))
-        ((ids, leads),) = statement.rows(values | {"user_id": user_id, "limit": limit + 1})
-        if ids is None:
-            return Page("[]", None, has_more=False)
-        asked = leads if ids.count(",") < limit else leads[: leads.rindex(queries.BETWEEN)]
-        page = fitting(asked, MAX_PAGE)
-        if not (left_out := leads.count(queries.BETWEEN, len(page))):
-            return Page(f"[{page}]", None, has_more=False)
-        last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
-        return Page(f"[{page}]", int(last_id), has_more=True)
+        return self._storage.page(
+            user_id, filters or {}, after=after, limit=limit, max_bytes=MAX_PAGE
+        )
 
-    def _new(self, user_id: int, company_id: int, notes: str) -> dict[str, Any]:
-        lead = {"user_id": user_id, "company_id": company_id, "status": STATUSES[0], "notes": notes}
-        return lead | {"score": score(self._scorer, lead)}
+    def count(self, user_id: int, filters: Mapping[str, Any] | None = None) -> int:
+        """Return how many of the user's leads pass all filters."""
+        return self._storage.count(user_id, filters or {})
 
-    def _store(self, lead: dict[str, Any], now: datetime) -> dict[str, Any]:
-        lead["created_at"] = lead["updated_at"] = timestamp(now)
-        rows = self._insert.rows(lead)
-        if not rows:
-            raise UserGoneError(lead["user_id"])
-        return {"id": rows[0][0], **lead}
+    # Many leads
 
-    def _lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        rows = self._one.rows({"user_id": user_id, "id": lead_id})
-        return dict(zip(queries.COLUMNS, rows[0], strict=True)) if rows else None
+    def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
+        """Return how many leads stand at each status: the user's, or without one everybody's."""
+        return dict.fromkeys(STATUSES, 0) | self._storage.count_by_status(user_id)
+
+    def rescore(self, batch: int = 1000) -> Iterator[int]:
+        """Score everybody's leads anew; ``updated_at`` stays, for a score is no work on a lead.
+
+        Args:
+            batch: How many leads a transaction scores.
+
+        Yields:
+            How many leads each batch had.
+
+        Raises:
+            ScorerError: The scorer failed; the batches before are stored.
+
+        """
+        last, count = 0, batch
+        while count == batch:
+            with self._storage.writing():
+                leads = self._storage.leads_after(last, batch)
+                for lead in leads:
+                    if (points := self._score(lead)) != lead["score"]:
+                        self._storage.set_score(lead["id"], points)
+            count = len(leads)
+            last = leads[-1]["id"] if leads else last
+            yield count
+
+    def reassign(self, old: int, new: int, filters: Mapping[str, Any] | None = None) -> int:
+        """Give the leads of one user that pass all filters to another; return how many.
+
+        They are scored anew, with the write lock held, and their ``updated_at`` moves. The
+        idempotency keys that made them hold for both users from then on: whichever of them sends a
+        create again, no second lead is made.
+
+        Raises:
+            AccountError: Both are the same user, or the second one has been removed.
+            ScorerError: The scorer failed.
+
+        """
+        if old == new:
+            raise AccountError("both are the same user; name two")
+        with self._storage.writing(bulk=True):
+            self.confirm_users([new])
+            now = self._clock()
+
+            def change(lead: dict[str, Any]) -> dict[str, Any]:
+                moved = lead | {"user_id": new}
+                updated_at = later(lead["updated_at"], now)
+                return moved | {"score": self._score(moved), "updated_at": updated_at}
+
+            return self._storage.move_leads(old, new, filters or {}, change)
+
+    def forget(self, user_id: int) -> int:
+        """Erase a user's leads and all that is kept beside them; return how many leads."""
+        with self._storage.writing(bulk=True):
+            return self._storage.forget_user(user_id)
+
+    def confirm_users(self, user_ids: Iterable[int]) -> None:
+        """Check that users exist, as far as that can be known.
+
+        Raises:
+            AccountError: One has been removed.
+
+        """
+        for user_id in user_ids:
+            if self._has_own_users and not self._storage.has_user(user_id):
+                raise AccountError(f"the user with id {user_id} does not exist any more")
+
+    def _new_lead(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        lead = {"user_id": user_id, **new_lead(values)}
+        return lead | {"score": self._score(lead)}
+
+    def _insert(self, lead: dict[str, Any], now: str) -> dict[str, Any]:
+        lead |= {"created_at": now, "updated_at": now}
+        return self._storage.insert_lead(lead, of_known_user=self._has_own_users)
 
     def _expected(
         self, user_id: int, lead_id: int, versions: Container[str] | None
@@ -191,31 +289,7 @@ class Leads:
             raise LeadChangedError(lead)
         return lead
 
-    def _last(self, user_id: int, cursor: int) -> dict[str, Any] | None:
-        """Return the lead that a page ended with, or if it has been deleted what is left of it."""
-        lead = self._lead(user_id, cursor)
-        if lead is not None:
-            return lead
-        rows = self._deleted.rows({"user_id": user_id, "id": cursor})
-        return dict(zip(queries.KEPT, rows[0], strict=True)) if rows else None
 
-    def _page(self, names: frozenset[str]) -> Statement:
-        """Return the statement for one set of filters, compiled when it is first asked for."""
-        statement = self._pages.get(names)
-        if statement is None:
-            statement = Statement(self._database, queries.select_page(names))
-            self._pages[names] = statement
-        return statement
-
-
-def fitting(leads: str, size: int) -> str:
-    """Return as many of the leads, but one at least, as fit into ``size`` bytes."""
-    if len(leads) * MAX_CHARACTER <= size:
-        return leads
-    encoded, between = leads.encode(), queries.BETWEEN.encode()
-    if len(encoded) <= size:
-        return leads
-    end = encoded.rfind(between, 0, size + len(between))
-    if end < 0:
-        end = encoded.find(between)
-    return leads if end < 0 else encoded[:end].decode()
+def how_many(count: int) -> str:
+    """Return a number of leads in words."""
+    return f"{count} lead{'' if count == 1 else 's'}"

@@ -8,11 +8,11 @@ from tempfile import mkdtemp
 from time import perf_counter
 
 from flask import Flask, Response, g, request
-from webargs.flaskparser import abort
+from flask_smorest import abort
 
-from leads_service.extras import import_extra
-from leads_service.responses import WholeResponse
-from leads_service.throttle import Throttle
+from leads_service.api.responses import WholeResponse
+from leads_service.api.throttle import Throttle
+from leads_service.config import import_extra
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leads_service.config import ConfigError
+from leads_service.exceptions import ConfigError
 from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen

@@ -1,41 +1,228 @@
-"""Leads in bulk: storing all rows or none, and getting them out again."""
+"""Files of leads: reading their rows, storing all of them or none, and getting leads out again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from itertools import islice
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
-from marshmallow import ValidationError
-from peewee import JOIN, DatabaseError, SqliteDatabase, fn
+from marshmallow import ValidationError, validates_schema
 
-from leads_service.accounts import AccountError
-from leads_service.bulk import filtered
-from leads_service.files import COLUMNS, OWNER, Row, Unreadable, is_plainly_valid
-from leads_service.models import STATUSES, Lead, User, timestamp
-from leads_service.schemas import LeadImportSchema
-from leads_service.scoring import Scorer, score
-from leads_service.sqlite import Sqlite, bulk_write, indexed_afterwards, writing
-from leads_service.statements import peewee_errors
-
-MANY = 10_000  # rows from which on indexing them together is faster
-BATCH = 10_000  # rows; what is in memory at a time
-
-STAGED = ("user_id", *COLUMNS, "score")
-STAGE = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED)})"  # noqa: S608
-# In the order of time, most indexes take the next lead beside the last one: twice as fast.
-MOVE = (
-    f"INSERT INTO leads_lead ({', '.join(STAGED)})"  # noqa: S608  # our own names
-    " SELECT * FROM leads_staged ORDER BY created_at, rowid"
+from leads_service import strict_json
+from leads_service.exceptions import AccountError
+from leads_service.lead import (
+    FIELDS,
+    IN_FILES,
+    MAX_INTEGER,
+    Choice,
+    Kind,
+    Moment,
+    Text,
+    Whole,
+    new_lead,
+    timestamp,
 )
+from leads_service.scoring import Scorer, scoring
+from leads_service.storage.base import Storage
+from leads_service.validation import StrictSchema, given
+
+MAX_CELL = 10_000_000  # characters; the schema says of fewer that they are too many
+REQUIRED = tuple(name for name in IN_FILES if FIELDS[name].required)
+OPTIONAL = tuple(name for name in IN_FILES if not FIELDS[name].required)
+NUMBERS = tuple(name for name in IN_FILES if isinstance(FIELDS[name].kind, Whole))
+MAX_DIGITS = len(str(MAX_INTEGER))
+OWNER = "user"  # the column that says whose lead it is, in files of more than one user
+DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where the comma is a decimal one
+
+
+class Unreadable(NamedTuple):
+    """A part of a file that is no row: what is wrong with it, and what stands there."""
+
+    problem: str
+    content: Any
+
+
+Row = tuple[int, dict[str, Any] | Unreadable]  # with the line's number in its file, from 1
+
+
+def read_csv(
+    lines: Iterable[str], *, has_owner: bool = False, ignore_extra: bool = False
+) -> Iterator[Row]:
+    """Yield the rows of a CSV file by the names in its header; raises ValueError for a bad header.
+
+    The names may be in any case, with spaces around them. What separates the cells is what stands
+    beside company_id in the header: a comma, a semicolon or a tab. An empty cell is a value that is
+    not given. ``has_owner`` is whether there has to be the column user; columns that are not known
+    are left out with ``ignore_extra``, and an error otherwise.
+    """
+    csv.field_size_limit(MAX_CELL)
+    lines = iter(lines)
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), delimiter=_delimiter(first), strict=True)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise ValueError(f"line 1: {error}") from error
+    names = _names(header, has_owner=has_owner, ignore_extra=ignore_extra)
+    line = reader.line_num
+    try:
+        for cells in reader:
+            line, begin = reader.line_num, line + 1
+            if not any(cells):  # spreadsheets write such lines below the table
+                continue
+            if len(cells) == len(names):
+                row: dict[str, Any] = {n: c for n, c in zip(names, cells, strict=True) if c and n}
+                for name in NUMBERS:
+                    digits = row.get(name, "")
+                    if digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS:
+                        row[name] = int(digits)
+                yield begin, row
+            else:
+                problem = f"The first line has {len(names)} cells, this one {len(cells)}."
+                yield begin, Unreadable(problem, cells)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+
+
+def read_jsonl(
+    lines: Iterable[str], *, has_owner: bool = False, ignore_extra: bool = False
+) -> Iterator[Row]:
+    """Yield the rows of a file with a JSON object on each line; the options are those of CSV."""
+    known = _known(has_owner=has_owner)
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = strict_json.loads(line)
+            except ValueError:
+                yield number, Unreadable("Not valid JSON.", line)
+                continue
+            if not isinstance(row, dict):
+                yield number, Unreadable("Not a JSON object.", row)
+            elif row.keys() <= known:
+                yield number, row
+            elif ignore_extra:
+                yield number, {name: row[name] for name in row.keys() & known}
+            else:
+                extra = [name for name in row if name not in known]
+                yield number, Unreadable(f"It names {_unknown(extra)}.", row)
+
+
+def _delimiter(line: str) -> str:
+    """Return what separates company_id from its neighbours; a comma if it has none."""
+    for delimiter in DELIMITERS:
+        with suppress(csv.Error):  # quotes that are none with this one
+            cells = next(csv.reader([line], delimiter=delimiter, strict=True))
+            if REQUIRED[0] in map(_name, cells):
+                return delimiter
+    return DELIMITERS[0]
+
+
+def _names(header: Sequence[str], *, has_owner: bool, ignore_extra: bool) -> list[str]:
+    """Return the columns' names, empty for those that are left out; raises ValueError."""
+    known = _known(has_owner=has_owner)
+    names = [_name(cell) for cell in header]
+    needed = [*REQUIRED, OWNER] if has_owner else REQUIRED
+    if not {*needed} <= {*names}:
+        others = f"{', '.join(OPTIONAL[:-1])} and {OPTIONAL[-1]}"
+        raise ValueError(f"the first line must name {' and '.join(needed)}, and may name {others}")
+    for name in known:
+        if names.count(name) > 1:
+            raise ValueError(f"the first line names {name} twice")
+    extra = [cell for cell, name in zip(header, names, strict=True) if name not in known]
+    if extra and not ignore_extra:
+        raise ValueError(f"the first line names {_unknown(extra)}")
+    return [name if name in known else "" for name in names]
+
+
+def _name(cell: str) -> str:
+    return cell.strip().lower()
+
+
+def _known(*, has_owner: bool) -> set[str]:
+    return {OWNER, *IN_FILES} if has_owner else {*IN_FILES}
+
+
+def _unknown(names: Sequence[str]) -> str:
+    """Return the rest of a sentence about columns that are not known, with the remedy."""
+    what = "a column" if len(names) == 1 else "columns"
+    remedy = f"leave {'it' if len(names) == 1 else 'them'} out with --ignore-extra"
+    if OWNER in map(_name, names):
+        remedy = f"{remedy}, or let {OWNER} say whose each lead is with import --users-by"
+    return f"{what} that no lead has: {', '.join(map(repr, names))}; {remedy}"
+
+
+class _ImportSchema(StrictSchema):
+    """A lead as a file brings it: what the API takes, where it stands, and when that came about."""
+
+    @validates_schema
+    def times_are_in_order(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Check that a lead was not changed before it was created.
+
+        Raises:
+            ValidationError: It was.
+
+        """
+        if data.get("updated_at", "~") < data.get("created_at", ""):
+            raise ValidationError("Must not be before created_at.", "updated_at")
+
+
+LeadImportSchema = _ImportSchema.from_dict(
+    {name: given(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
+    name="LeadImportSchema",
+)
+_schema = LeadImportSchema()
+
+
+def _is_stored_form(text: Any) -> bool:
+    try:
+        return bool(timestamp(datetime.fromisoformat(text)) == text)
+    except (TypeError, ValueError):
+        return False
+
+
+def _plain_check(kind: Kind) -> Callable[[Any], bool]:
+    """Return a check that refuses what is not valid, or not stored as it is, and perhaps more."""
+    match kind:
+        case Whole(low, high):
+            least, most = (
+                -MAX_INTEGER if low is None else low,
+                MAX_INTEGER if high is None else high,
+            )
+            return lambda value: type(value) is int and least <= value <= most
+        case Text(max_length):
+            return lambda value: (
+                type(value) is str and len(value) <= max_length and value.isprintable()
+            )
+        case Choice(options):
+            return lambda value: type(value) is str and value in options
+        case Moment():
+            return _is_stored_form
+
+
+PLAIN_CHECKS = {name: _plain_check(FIELDS[name].kind) for name in IN_FILES}
+
+
+def is_plainly_valid(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is certainly valid and stored as it is; if not, the schema has to look.
+
+    The schema takes several times as long: see ``benchmarks/pieces.py``.
+    """
+    for name in REQUIRED:
+        if name not in row:
+            return False
+    for name, value in row.items():
+        check = PLAIN_CHECKS.get(name)
+        if check is None or not check(value):
+            return False
+    return bool(row.get("created_at", "") <= row.get("updated_at", "~"))
+
 
 OnInvalid = Callable[[int, dict[str, Any], Any], None]  # line, errors by field, row
 
 # Returns the id of the user whose lead a row becomes, and the row without what says so; raises
 # ValidationError if it is nobody's.
 Owner = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
-
-_schema = LeadImportSchema()
 
 
 def owned_by(user_id: int) -> Owner:
@@ -59,88 +246,80 @@ def owned_by_column(find: Callable[[str], int]) -> Owner:
     return owner
 
 
-def store(
-    database: SqliteDatabase,
+def import_leads(
+    storage: Storage,
     scorer: Scorer,
     owner: Owner,
     rows: Iterable[Row],
     now: datetime,
     on_invalid: OnInvalid,
-    confirm: Callable[[Iterable[int]], None] | None = None,
+    confirm: Callable[[Iterable[int]], None],
 ) -> int:
-    """Store the valid rows as leads, each its ``owner``'s, all or none, and return how many.
+    """Store the valid rows as leads, all or none, and return how many.
 
-    ``on_invalid`` is told of the others, and may raise. Everything is read, checked and put aside
-    first, while others write; the write lock is held only for what then takes one statement.
-    ``confirm`` is called then with the owners, and raises if one of them has been removed.
-    Raises ScorerError.
+    Args:
+        storage: Where to store them.
+        scorer: What scores them.
+        owner: Tells whose lead each row becomes.
+        rows: The rows of a file.
+        now: When a lead is created whose row does not say.
+        on_invalid: Called with each row that is not valid; may raise.
+        confirm: Called with the owners' ids before anything is stored; raises if one is no user.
+
+    Raises:
+        ScorerError: The scorer failed.
+        StorageUnavailableError: The storage can't be used.
+
     """
-    owners: set[int] = set()
-    connection = database.connection()
-    with peewee_errors:
-        connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
-        try:
-            count = 0
-            checked = _checked(scorer, owner, rows, timestamp(now), on_invalid)
-            while batch := list(islice(checked, BATCH)):
-                connection.executemany(STAGE, batch)
-                count += len(batch)
-                owners.update(user_id for user_id, *_ in batch)
-            with bulk_write(database), writing(database):
-                if confirm is not None:
-                    confirm(owners)
-                last = Lead.select(fn.MAX(Lead.id)).scalar(database) or 0
-                # There are no more leads than that: it pays to index those again with the new ones.
-                pays = count >= max(last, MANY)
-                with indexed_afterwards(database, "leads_lead") if pays else nullcontext():
-                    connection.execute(MOVE)
-            if isinstance(database, Sqlite):
-                database.checkpoint()  # the log has become as long as the file
-        finally:
-            with suppress(DatabaseError):  # what failed before matters more
-                database.execute_sql("DROP TABLE leads_staged")
-    return count
+    leads = _leads(scoring(scorer), owner, rows, timestamp(now), on_invalid)
+    return storage.insert_leads(leads, confirm)
 
 
-def _checked(
-    scorer: Scorer, owner: Owner, rows: Iterable[Row], now: str, on_invalid: OnInvalid
-) -> Iterator[tuple[Any, ...]]:
+def _leads(
+    score: Callable[[Mapping[str, Any]], int],
+    owner: Owner,
+    rows: Iterable[Row],
+    now: str,
+    on_invalid: OnInvalid,
+) -> Iterator[dict[str, Any]]:
     for line, row in rows:
         if isinstance(row, Unreadable):
             on_invalid(line, {"_schema": [row.problem]}, row.content)
             continue
         try:
             user_id, fields = owner(row)
-            lead = fields if is_plainly_valid(fields) else _schema.load(fields)
+            values = fields if is_plainly_valid(fields) else _schema.load(fields)
         except ValidationError as error:
             on_invalid(line, error.normalized_messages(), row)
             continue
-        created_at = lead.get("created_at", now)
-        updated_at = lead.get("updated_at", created_at)
+        created_at = values.get("created_at", now)
+        updated_at = values.get("updated_at", created_at)
         if updated_at < created_at:  # created now, changed before
             on_invalid(line, {"created_at": ["Needed with updated_at."]}, row)
             continue
-        company_id, status, notes = (
-            lead["company_id"],
-            lead.get("status", STATUSES[0]),
-            lead.get("notes") or "",
-        )
-        facts = {"user_id": user_id, "company_id": company_id, "status": status, "notes": notes}
-        points = score(scorer, facts)
-        yield user_id, company_id, status, notes, created_at, updated_at, points
+        lead = {
+            **new_lead(values),
+            "user_id": user_id,
+            "created_at": created_at,
+            "updated_at": updated_at,
+        }
+        lead["score"] = score(lead)
+        yield lead
 
 
 def export(
-    database: SqliteDatabase, filters: Mapping[str, Any], *, by_name: bool
+    storage: Storage, filters: Mapping[str, Any], *, user_id: int | None = None, by_name: bool
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield (user, *COLUMNS) of the leads that pass the API's filters, each user's oldest first.
+    """Yield leads that pass all filters as they were at the first, each user's oldest first.
 
-    The user's name if it is one of ours, ``by_name``, otherwise the id. ``user_id`` is a filter
-    here. They are read one by one, all as they were at the first.
+    Each is a tuple of its owner and the fields in the order of ``lead.IN_FILES``.
+
+    Args:
+        storage: Where they are.
+        filters: The values of some of ``lead.FILTERS`` by name.
+        user_id: Whose leads; None for everybody's.
+        by_name: Whether the owner is told by the name, not the id.
+
     """
-    columns = (getattr(Lead, name) for name in COLUMNS)
-    leads = Lead.select(User.name if by_name else Lead.user_id, *columns)
-    if by_name:
-        leads = leads.join(User, JOIN.LEFT_OUTER, on=(User.id == Lead.user_id))
-    leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
-    yield from filtered(leads, filters).execute(database).iterator()
+    for owner_id, name, *values in storage.export_leads(IN_FILES, filters, user_id=user_id):
+        yield (name if by_name else owner_id, *values)

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from peewee import SqliteDatabase
 
 from leads_service import create_app, init_app
-from leads_service.service import Service
+from leads_service.state import AppState
 
 # Each example's time depends on the machine; how many there are bounds the whole.
 settings.register_profile(
@@ -93,7 +93,7 @@ alone_and_embedded = pytest.mark.parametrize("app", ["alone", "embedded"], indir
 
 
 @pytest.fixture
-def service(app: Flask) -> Service:
+def service(app: Flask) -> AppState:
     return app.extensions["leads_service"]
 
 

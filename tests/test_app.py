@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from leads_service import create_app
-from leads_service.config import ConfigError
+from leads_service.exceptions import ConfigError
 
 
 def test_default_database_is_in_the_instance_folder(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from peewee import SqliteDatabase
 
-from leads_service.models import Token
-from leads_service.service import Service
+from leads_service.state import AppState
+from leads_service.storage.models import Token
 
 REALM = 'Bearer realm="leads"'
 CALLS = [
@@ -103,7 +103,7 @@ def test_expiry(app: Flask, clock: Clock) -> None:
     assert client.get("/v1/leads").status_code == 401
 
 
-def test_revocation(alice: Caller, service: Service) -> None:
+def test_revocation(alice: Caller, service: AppState) -> None:
     assert alice.client.get("/v1/leads").status_code == 200
     service.accounts.revoke_token(1)
     assert alice.client.get("/v1/leads").status_code == 401
@@ -117,11 +117,11 @@ def test_only_a_digest_is_stored(alice: Caller, url: str) -> None:
     assert alice.token[:16].encode() not in stored  # 13 may be met by chance: a date follows
 
 
-def last_use(service: Service) -> str | None:
-    return Token.select(Token.last_used_at).scalar(service.database)
+def last_use(service: AppState) -> str | None:
+    return Token.select(Token.last_used_at).scalar(service.storage.database)
 
 
-def test_last_use_is_noted_once_a_minute(alice: Caller, service: Service, clock: Clock) -> None:
+def test_last_use_is_noted_once_a_minute(alice: Caller, service: AppState, clock: Clock) -> None:
     assert last_use(service) is None
     alice.client.get("/v1/leads")
     first = last_use(service)
@@ -134,7 +134,7 @@ def test_last_use_is_noted_once_a_minute(alice: Caller, service: Service, clock:
     assert last_use(service) == "2026-11-22T22:04:00.123456Z"
 
 
-def test_reading_does_not_wait_for_a_writer(alice: Caller, service: Service, url: str) -> None:
+def test_reading_does_not_wait_for_a_writer(alice: Caller, service: AppState, url: str) -> None:
     """The other one holds the lock throughout: waiting for it would end with an error."""
     other = SqliteDatabase(url.removeprefix("sqlite:///"))
     with other.atomic("IMMEDIATE"):
@@ -143,7 +143,7 @@ def test_reading_does_not_wait_for_a_writer(alice: Caller, service: Service, url
     other.close()
     alice.client.get("/v1/leads")
     assert last_use(service) is not None
-    assert service.database.pragma("busy_timeout") == 5000
+    assert service.storage.database.pragma("busy_timeout") == 5000
 
 
 def test_options_needs_no_token(client: FlaskClient) -> None:

@@ -16,18 +16,17 @@ from conftest import BIN, Caller, running, serve
 from flask import Flask
 
 from leads_service import create_app
-from leads_service.service import Service
-from leads_service.sqlite import close_for_good
+from leads_service.state import AppState
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(app: Flask, alice: Caller, service: Service) -> Run:
+def run(app: Flask, alice: Caller, service: AppState) -> Run:
     """Run a command while nobody else has the store open; return what it printed."""
 
     def run(*words: object, code: int = 0) -> str:
-        close_for_good(service.database)
+        service.storage.dispose()
         arguments = ["leads", *map(str, words)]
         result = app.test_cli_runner().invoke(args=arguments, catch_exceptions=False)
         assert result.exit_code == code, result.output
@@ -76,7 +75,7 @@ def test_a_backup_while_others_write(alice: Caller, app: Flask, tmp_path: Path) 
         while not stop.is_set():
             number += 1
             create(alice, number)
-        close_for_good(app.extensions["leads_service"].database)
+        app.extensions["leads_service"].storage.dispose()
         return number
 
     with ThreadPoolExecutor() as pool:

@@ -24,11 +24,11 @@ from flask.testing import FlaskClient
 
 from leads_service import create_app, init_app
 from leads_service.cli import commands
-from leads_service.cli.store import WAL_RESET
-from leads_service.config import ConfigError
-from leads_service.logs import logger
-from leads_service.service import Service
-from leads_service.sqlite import has_safe_wal_reset
+from leads_service.exceptions import ConfigError
+from leads_service.logging import logger
+from leads_service.state import AppState
+from leads_service.storage.sqlite.database import has_safe_wal_reset
+from leads_service.storage.sqlite.storage import WAL_RESET
 
 NOW = "2026-11-22T22:03:11.123456Z"
 TOKEN = re.compile(r"leads_[\w-]{43}\n")
@@ -156,8 +156,8 @@ def a_float(**_: Any) -> float:
     return 7.0
 
 
-def without_arguments() -> int:
-    return 7
+def of_a_colour(*, colour: str) -> int:
+    return len(colour)
 
 
 # Users
@@ -451,7 +451,7 @@ def test_a_store_of_an_application_gets_no_users(program: Run, tmp_path: Path) -
     host = Flask("host")
     init_app(host, user_id=lambda: 1, database=f"sqlite:///{tmp_path}/leads.db")
     host.test_client().post("/v1/leads", json={"company_id": 1})
-    host.extensions["leads_service"].database.close_for_good()
+    host.extensions["leads_service"].storage.database.close_for_good()
     for _ in range(2):
         answer = program("user", "add", "eve")
         assert_refused(answer, "leads of a user 1 who is not one of its own", "flask leads")
@@ -695,7 +695,7 @@ def test_rescore_more_than_one_batch(
         ("in_three_lines", r"ValueError('no\nthird\ncompany')"),
         ("too_high", "101"),
         ("a_float", "7.0"),
-        ("without_arguments", "TypeError"),
+        ("of_a_colour", "needs the argument 'colour'"),
     ],
 )
 @pytest.mark.usefixtures("leads")
@@ -770,7 +770,7 @@ def test_pipeline_on_a_plain_terminal(url: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_lists_on_a_plain_terminal(service: Service, url: str, encoding: str) -> None:
+def test_lists_on_a_plain_terminal(service: AppState, url: str, encoding: str) -> None:
     """What the terminal lacks is shown otherwise; the lists are there all the same."""
     service.accounts.add_user("名")
     token = service.accounts.create_token("名", label="名")

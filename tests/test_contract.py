@@ -10,7 +10,7 @@ import pytest
 from conftest import BIN
 from flask.testing import FlaskClient
 
-from leads_service.contract import SERVER
+from leads_service.cli.openapi import SERVER
 
 COPY = (files("leads_service") / "openapi.json").read_text(encoding="utf-8")
 ADVICE = (

@@ -18,8 +18,7 @@ from typing import Any
 import orjson
 from conftest import BIN, ROOT, Caller, free_port, wait_until_ready
 
-from leads_service.service import Service
-from leads_service.sqlite import close_for_good
+from leads_service.state import AppState
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))
 WRITERS = 16
@@ -148,8 +147,8 @@ def what_is_wrong(file: Path, attempts: list[Attempt]) -> Counter[str]:
     return +wrong
 
 
-def test_kill(url: str, alice: Caller, service: Service, tmp_path: Path) -> None:
-    close_for_good(service.database)  # the servers are to be alone with the file
+def test_kill(url: str, alice: Caller, service: AppState, tmp_path: Path) -> None:
+    service.storage.dispose()  # the servers are to be alone with the file
     writers = [Writer(number, alice.token) for number in range(1, WRITERS + 1)]
     chance = Random(0)
     for round_ in range(ROUNDS + 1):

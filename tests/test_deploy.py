@@ -15,9 +15,9 @@ import yaml
 from conftest import BIN, ROOT, Caller, free_port, serve
 
 from leads_service import config
+from leads_service.api.parsing import MAX_BODY
 from leads_service.cli import commands
 from leads_service.cli.server import MAX_CONNECTIONS, OTHER_FILES, STOP_WITHIN
-from leads_service.parser import MAX_BODY
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

@@ -11,9 +11,9 @@ import pytest
 from conftest import BIN, ROOT, free_port, running, wait_until_ready
 
 from leads_service.cli import commands
+from leads_service.cli.openapi import openapi
 from leads_service.cli.server import serve
 from leads_service.config import SETTINGS
-from leads_service.contract import openapi
 from leads_service.stub.command import OFFER, stub
 from leads_service.stub.samples import TOKENS
 

@@ -11,10 +11,11 @@ from conftest import Caller, open_files
 from flask import Flask
 from flask.testing import FlaskClient
 
-from leads_service import create_app, sqlite
+from leads_service import create_app
 from leads_service.exceptions import CommitOutcomeUnknownError
-from leads_service.locking import GroupCommit, WriteLock
-from leads_service.service import Service
+from leads_service.state import AppState
+from leads_service.storage.sqlite import database as sqlite
+from leads_service.storage.sqlite.locking import GroupCommit, WriteLock
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def test_every_write_is_flushed_before_its_answer(
-    app: Flask, alice: Caller, service: Service, url: str, flushed: list[tuple[str, int]]
+    app: Flask, alice: Caller, service: AppState, url: str, flushed: list[tuple[str, int]]
 ) -> None:
     log = Path(f"{url.removeprefix('sqlite:///')}-wal")
     before = log.stat().st_size
@@ -190,10 +191,10 @@ def test_a_flush_that_fails_fails_all_that_it_was_to_serve() -> None:
     assert calls == ["flushed"]
 
 
-def test_the_log_is_opened_with_the_connection(alice: Caller, service: Service) -> None:
+def test_the_log_is_opened_with_the_connection(alice: Caller, service: AppState) -> None:
     """A descriptor that is opened after a write has failed may not be told of it."""
-    log = f"{service.database.database}-wal"
-    sqlite.close_for_good(service.database)
+    log = f"{service.storage.database.database}-wal"
+    service.storage.dispose()
     assert open_files().count(log) == 0
     alice.client.get("/v1/leads")
     assert open_files().count(log) == 3, "SQLite's of two connections, and the one to flush"
@@ -201,13 +202,13 @@ def test_the_log_is_opened_with_the_connection(alice: Caller, service: Service) 
 
 def test_a_checkpoint_now_and_then(
     alice: Caller,
-    service: Service,
+    service: AppState,
     monkeypatch: pytest.MonkeyPatch,
     log: pytest.LogCaptureFixture,
 ) -> None:
     """The log begins anew; a checkpoint that fails fails no write, and is tried again."""
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 10)
-    wal = Path(f"{service.database.database}-wal")
+    wal = Path(f"{service.storage.database.database}-wal")
 
     def fail(_: object) -> None:
         raise OperationalError("disk I/O error")
@@ -223,18 +224,18 @@ def test_a_checkpoint_now_and_then(
 
 
 def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
-    alice: Caller, service: Service, monkeypatch: pytest.MonkeyPatch
+    alice: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 100)
     monkeypatch.setattr(sqlite, "MAX_LOG", 100)
-    log = Path(f"{service.database.database}-wal")
+    log = Path(f"{service.storage.database.database}-wal")
 
     def grow(count: int) -> int:
         for number in range(count):
             assert post(alice.client, number + 1)[0] == 201
         return log.stat().st_size
 
-    with closing(connect(service.database.database, isolation_level=None)) as reader:
+    with closing(connect(service.storage.database.database, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM leads_lead").fetchall()
         size = grow(110)

@@ -20,9 +20,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine
 from werkzeug.exceptions import Unauthorized
 
 from leads_service import create_app, init_app
-from leads_service.config import ConfigError
-from leads_service.db import StoreError
-from leads_service.sqlite import MAX_IDLE_CONNECTIONS
+from leads_service.exceptions import ConfigError, StorageUnusableError
+from leads_service.storage.sqlite.database import MAX_IDLE_CONNECTIONS
 
 README = (ROOT / "README.md").read_text()
 LEADS = "/crm/v1/leads"
@@ -662,7 +661,7 @@ def test_an_address_with_a_slash_too_many(database: SqliteDatabase) -> None:
 def test_the_locked_file_of_a_host_is_waited_for_as_long_as_the_host_does(tmp_path: Any) -> None:
     database = SqliteDatabase(str(tmp_path / "host.db"), timeout=0)
     other = SqliteDatabase(str(tmp_path / "host.db"))
-    with other.atomic("EXCLUSIVE"), pytest.raises(StoreError, match="locked"):
+    with other.atomic("EXCLUSIVE"), pytest.raises(StorageUnusableError, match="locked"):
         init_app(Flask("host"), user_id=lambda: 1, database=database)
     other.close()
 

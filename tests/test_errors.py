@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 from peewee import SqliteDatabase
 
 from leads_service import create_app
-from leads_service.sqlite import close_for_good
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"
 
@@ -143,7 +142,7 @@ def test_locked_store(url: str, clock: Clock, alice: Caller, log: pytest.LogCapt
 
 
 def test_missing_store(app: Flask, url: str, client: FlaskClient) -> None:
-    close_for_good(app.extensions["leads_service"].database)
+    app.extensions["leads_service"].storage.dispose()
     file = Path(url.removeprefix("sqlite:///"))
     file.write_bytes(b"This is no database, and it is long enough to be taken for one." * 100)
     for path in ("/v1/leads", "/healthz"):

@@ -17,9 +17,9 @@ from conftest import Caller, Server, serve
 from flask import Flask
 from flask.testing import FlaskClient
 
-from leads_service import init_app, sqlite
-from leads_service.service import Service
-from leads_service.sqlite import close_for_good
+from leads_service import init_app
+from leads_service.state import AppState
+from leads_service.storage.sqlite import database as sqlite
 
 LEAD = {"company_id": 1, "notes": "x" * 10_000}  # more than fits where there is room left
 CHANGES = {"status": "lost", "notes": "y" * 10_000}
@@ -43,9 +43,9 @@ def assert_unavailable(client: FlaskClient, *calls: str) -> None:
 
 
 @pytest.fixture
-def lead(alice: Caller, service: Service) -> Iterator[Lead]:
+def lead(alice: Caller, service: AppState) -> Iterator[Lead]:
     yield alice.client.post("/v1/leads", json={"company_id": 7}).json
-    assert service.database.pragma("integrity_check") == "ok", "whatever the test has done"
+    assert service.storage.database.pragma("integrity_check") == "ok", "whatever the test has done"
 
 
 def assert_only_readable(client: FlaskClient, lead: Lead) -> None:
@@ -63,10 +63,12 @@ def assert_writable(client: FlaskClient, lead: Lead) -> None:
     assert client.get("/v1/leads").json["data"] == [new.json | {"id": 2}, changed]
 
 
-def test_a_full_disk(alice: Caller, lead: Lead, service: Service) -> None:
-    service.database.pragma("max_page_count", 1)  # SQLite takes that for as many as there are
+def test_a_full_disk(alice: Caller, lead: Lead, service: AppState) -> None:
+    service.storage.database.pragma(
+        "max_page_count", 1
+    )  # SQLite takes that for as many as there are
     assert_only_readable(alice.client, lead)
-    service.database.pragma("max_page_count", 2**30)
+    service.storage.database.pragma("max_page_count", 2**30)
     assert_writable(alice.client, lead)
 
 
@@ -105,10 +107,10 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-def test_a_read_only_file(alice: Caller, lead: Lead, service: Service, tmp_path: Path) -> None:
+def test_a_read_only_file(alice: Caller, lead: Lead, service: AppState, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "leads.db")) as other:
         other.execute("SELECT * FROM leads_lead").fetchall()  # keeps the log there, as others do
-        close_for_good(service.database)
+        service.storage.dispose()
         with read_only(tmp_path):
             assert_only_readable(alice.client, lead)
         assert_writable(alice.client, lead)
@@ -173,9 +175,9 @@ def test_a_log_that_is_removed_while_a_write_is_under_way(url: str, tmp_path: Pa
 
 
 def test_a_file_that_comes_back(
-    alice: Caller, lead: Lead, service: Service, tmp_path: Path
+    alice: Caller, lead: Lead, service: AppState, tmp_path: Path
 ) -> None:
-    close_for_good(service.database)
+    service.storage.dispose()
     away = (tmp_path / "leads.db").rename(tmp_path / "away")
     assert_unavailable(alice.client, "POST /v1/leads")
     away.replace(tmp_path / "leads.db")

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from leads_service import create_app
-from leads_service.service import Service
+from leads_service.state import AppState
 
 BODY = {"company_id": 42, "notes": "Met at the fair"}
 PLAIN = {"company_id": 42}
@@ -50,9 +50,9 @@ def stored(who: Caller) -> list[dict[str, Any]]:
     return who.client.get("/v1/leads").json["data"]
 
 
-def keys(service: Service) -> int:
-    with service.database.connection_context():
-        ((count,),) = service.database.execute_sql("SELECT count(*) FROM leads_idempotency")
+def keys(service: AppState) -> int:
+    with service.storage.database.connection_context():
+        ((count,),) = service.storage.database.execute_sql("SELECT count(*) FROM leads_idempotency")
     return count
 
 
@@ -102,7 +102,7 @@ def test_the_keys_of_two_users_never_meet(alice: Caller, bob: Caller) -> None:
 
 
 @alone_and_embedded
-def test_after_24_hours_the_key_is_new(alice: Caller, service: Service, clock: Clock) -> None:
+def test_after_24_hours_the_key_is_new(alice: Caller, service: AppState, clock: Clock) -> None:
     first = made(post(alice, "a"))
     clock.move(hours=24, microseconds=-1)
     assert replayed(post(alice, "a")) == first
@@ -116,7 +116,7 @@ def test_after_24_hours_the_key_is_new(alice: Caller, service: Service, clock: C
 
 @alone_and_embedded
 def test_old_keys_are_removed_in_passing(
-    alice: Caller, bob: Caller, service: Service, clock: Clock
+    alice: Caller, bob: Caller, service: AppState, clock: Clock
 ) -> None:
     for number in range(150):
         made(post((alice, bob)[number % 2], f"old {number}"))
@@ -138,7 +138,7 @@ def test_keys_that_will_do(alice: Caller) -> None:
 
 @alone_and_embedded
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "\x80", "\xff", "a\tb", "a\n", "a\0", "\x7f"])
-def test_keys_that_will_not(alice: Caller, service: Service, key: str) -> None:
+def test_keys_that_will_not(alice: Caller, service: AppState, key: str) -> None:
     assert_refused(post(alice, key), UNFIT)
     assert (stored(alice), keys(service)) == ([], 0)
 
@@ -166,7 +166,7 @@ def test_a_replay_shows_the_lead_as_it_is_now(alice: Caller, clock: Clock) -> No
 
 
 @alone_and_embedded
-def test_a_key_whose_lead_was_deleted(alice: Caller, service: Service, clock: Clock) -> None:
+def test_a_key_whose_lead_was_deleted(alice: Caller, service: AppState, clock: Clock) -> None:
     made(post(alice, "a"))
     assert alice.client.delete("/v1/leads/1").status_code == 204
     for minutes in (1, 60 * 23):
@@ -182,7 +182,7 @@ def test_a_key_whose_lead_was_deleted(alice: Caller, service: Service, clock: Cl
 
 @alone_and_embedded
 @pytest.mark.parametrize("key", ["a", "b", "", "x" * 256])
-def test_other_methods_ignore_the_key(alice: Caller, service: Service, key: str) -> None:
+def test_other_methods_ignore_the_key(alice: Caller, service: AppState, key: str) -> None:
     made(post(alice, "a"))
     for method, path in (("PATCH", "/v1/leads/1"), ("GET", "/v1/leads")):
         environ = {"HTTP_IDEMPOTENCY_KEY": key}

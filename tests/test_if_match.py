@@ -11,8 +11,8 @@ import pytest
 from conftest import Caller, Clock, Server, alone_and_embedded
 from werkzeug.test import TestResponse
 
-from leads_service.models import Lead
-from leads_service.service import Service
+from leads_service.state import AppState
+from leads_service.storage.models import Lead
 
 NOW = "2026-11-22T22:03:11.123456Z"
 LATER = "2026-11-22T22:04:11.123456Z"
@@ -181,11 +181,11 @@ def test_other_methods_ignore_it(
 
 
 @alone_and_embedded
-def test_the_last_moment_there_is(alice: Caller, service: Service, lead: dict[str, Any]) -> None:
+def test_the_last_moment_there_is(alice: Caller, service: AppState, lead: dict[str, Any]) -> None:
     """An imported lead may have it; there is none after it, but the lead can be changed."""
     last = "9999-12-31T23:59:59.999999Z"
-    with service.database.connection_context():
-        Lead.update(updated_at=last).execute(service.database)
+    with service.storage.database.connection_context():
+        Lead.update(updated_at=last).execute(service.storage.database)
     answer = send(alice, "PATCH", {"notes": "mine"}, f'"{last}"')
     assert (answer.status_code, answer.json["notes"]) == (200, "mine")
     assert answer.json["updated_at"] == last

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leads_service.leads import fitting
+from leads_service.storage.queries import fitting
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from conftest import Caller, Clock, alone_and_embedded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leads_service import schemas
-from leads_service.leads import Leads
-from leads_service.models import MAX_INTEGER, STATUSES, Lead, timestamp
-from leads_service.schemas import LeadPageSchema
-from leads_service.service import Service
+from leads_service.api.schemas import LeadPageSchema
+from leads_service.lead import MAX_INTEGER, STATUSES, timestamp
+from leads_service.leads import DEFAULT_LIMIT, LeadService
+from leads_service.state import AppState
+from leads_service.storage.models import Lead
 
 pytestmark = alone_and_embedded
 
@@ -224,20 +224,20 @@ def passes(lead: dict[str, Any], filters: dict[str, Any]) -> bool:
 def test_filters_against_plain_python(
     leads: list[tuple[datetime, int, str, int]],
     filters: dict[str, Any],
-    service: Service,
+    service: AppState,
     alice: Caller,
     bob: Caller,
     clock: Clock,
 ) -> None:
-    service.database.execute_sql("DELETE FROM leads_lead")
+    service.storage.database.execute_sql("DELETE FROM leads_lead")
     scored = iter(())
-    made = Leads(service.database, lambda **_: next(scored), clock)
+    made = LeadService(service.storage, lambda **_: next(scored), clock)
     mine = []
     for number, (moment, company_id, status, points) in enumerate(leads):
         clock.now = moment
         scored = iter((points, points))
         owner = (alice, bob)[number % 5 == 4]
-        lead = made.create(owner.id, company_id=company_id)
+        lead = made.create(owner.id, {"company_id": company_id})
         lead = made.update(owner.id, lead["id"], {"status": status})
         if owner is alice:
             mine.append(lead)
@@ -246,7 +246,7 @@ def test_filters_against_plain_python(
     pages = walk(alice, f"/v1/leads?{query}")
     expected = [lead for lead in mine if passes(lead, filters)]
     assert [lead for page in pages for lead in page] == expected
-    limit = filters.get("limit", schemas.DEFAULT_LIMIT)
+    limit = filters.get("limit", DEFAULT_LIMIT)
     assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
     assert len(pages[-1]) <= limit
 
@@ -260,18 +260,20 @@ MOMENTS = st.datetimes(timezones=st.just(UTC)).map(timestamp)
     leads=st.lists(st.tuples(IDS, st.sampled_from(STATUSES), NOTES, st.integers(0, 100), MOMENTS))
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_schema_would_answer_the_same(service: Service, leads: list[tuple[Any, ...]]) -> None:
+def test_the_schema_would_answer_the_same(service: AppState, leads: list[tuple[Any, ...]]) -> None:
     """Pages go out without the schema, for speed; it says what they look like all the same."""
     names = ("company_id", "status", "notes", "score", "created_at")
     rows = [dict(zip(names, lead, strict=True)) for lead in leads]
-    with service.database.atomic() as transaction:
+    with service.storage.database.atomic() as transaction:
         for row in rows:
-            Lead.insert(user_id=7, updated_at=row["created_at"], **row).execute(service.database)
+            Lead.insert(user_id=7, updated_at=row["created_at"], **row).execute(
+                service.storage.database
+            )
         stored = Lead.select().where(Lead.user_id == 7)
         stored = stored.order_by(Lead.created_at.desc(), Lead.id.desc())
         dumped = LeadPageSchema().dump(
             {
-                "data": list(stored.dicts().execute(service.database)),
+                "data": list(stored.dicts().execute(service.storage.database)),
                 "next_cursor": None,
                 "has_more": False,
             }

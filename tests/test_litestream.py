@@ -18,7 +18,8 @@ import pytest
 import yaml
 from conftest import BIN, ROOT, free_port, wait_for_token, wait_until_ready
 
-from leads_service import create_app, sqlite
+from leads_service import create_app
+from leads_service.storage.sqlite import database as sqlite
 
 LITESTREAM = BIN / "litestream"
 CONFIG = ROOT / "deploy" / "litestream.yml"

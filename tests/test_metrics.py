@@ -9,7 +9,7 @@ from conftest import Server, serve
 from flask.testing import FlaskClient
 
 from leads_service import create_app
-from leads_service.config import ConfigError
+from leads_service.exceptions import ConfigError
 
 SECRET = "a-secret-for-prometheus"  # noqa: S105
 

@@ -20,8 +20,8 @@ from flask import Flask
 from peewee import Database
 
 from leads_service import create_app
-from leads_service.db import StoreError
-from leads_service.service import Service
+from leads_service.exceptions import StorageUnusableError
+from leads_service.state import AppState
 
 WORKERS = 8
 ROUNDS = 25  # two starts seldom collide
@@ -169,7 +169,7 @@ def test_nothing_is_migrated_unless_asked_for(url: str, tmp_path: Path) -> None:
 def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     with connect(url) as connection:
         connection.execute("CREATE TABLE leads_lead (mine)")
-    with pytest.raises(StoreError, match="table leads_lead already exists") as error:
+    with pytest.raises(StorageUnusableError, match="table leads_lead already exists") as error:
         create_app({"LEADS_DATABASE": url})
     assert "\n" not in str(error.value)
     assert tables(url) == ["leads_lead"]
@@ -201,7 +201,7 @@ def assert_names_it(line: str) -> None:
 def test_a_newer_store(newer: str, migrate: bool) -> None:
     before = dump(newer)
     if migrate:
-        with pytest.raises(StoreError) as error:
+        with pytest.raises(StorageUnusableError) as error:
             create_app({"LEADS_DATABASE": newer})
         assert_names_it(str(error.value))
     else:
@@ -369,14 +369,14 @@ def test_a_users_tokens_go_with_the_user(store: sqlite3.Connection) -> None:
 
 
 def test_ids_are_never_used_again(
-    service: Service, alice: Caller, bob: Caller, store: sqlite3.Connection
+    service: AppState, alice: Caller, bob: Caller, store: sqlite3.Connection
 ) -> None:
     for _ in range(3):
-        service.leads.create(alice.id, company_id=42)
+        service.leads.create(alice.id, {"company_id": 42})
     store.execute("DELETE FROM leads_lead WHERE id = 3")
-    assert service.leads.create(alice.id, company_id=42)["id"] == 4
+    assert service.leads.create(alice.id, {"company_id": 42})["id"] == 4
     store.execute("DELETE FROM leads_lead")
-    assert service.leads.create(alice.id, company_id=42)["id"] == 5
+    assert service.leads.create(alice.id, {"company_id": 42})["id"] == 5
     service.accounts.revoke_token(2)
     service.accounts.create_token("bob")
     assert [token["id"] for token in service.accounts.tokens()] == [1, 3]
@@ -401,21 +401,21 @@ USUAL = {
 }
 
 
-def test_pragmas(service: Service, alice: Caller, url: str) -> None:
-    assert pragmas(service.database) == USUAL
+def test_pragmas(service: AppState, alice: Caller, url: str) -> None:
+    assert pragmas(service.storage.database) == USUAL
     alice.client.post("/v1/leads", json={"company_id": 42})  # notes the token's use, in haste
     assert service.accounts.tokens()[0]["last_used_at"] is not None
-    assert pragmas(service.database) == USUAL
+    assert pragmas(service.storage.database) == USUAL
     with connect(url) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_pragmas_of_another_thread(service: Service) -> None:
+def test_pragmas_of_another_thread(service: AppState) -> None:
     seen = []
 
     def look() -> None:
-        seen.append(pragmas(service.database))
-        service.database.close()
+        seen.append(pragmas(service.storage.database))
+        service.storage.database.close()
 
     thread = Thread(target=look)
     thread.start()
@@ -425,19 +425,21 @@ def test_pragmas_of_another_thread(service: Service) -> None:
 
 def test_the_busy_timeout(url: str) -> None:
     app = create_app({"LEADS_DATABASE": url, "LEADS_BUSY_TIMEOUT": 7})
-    assert pragmas(app.extensions["leads_service"].database) == USUAL | {"busy_timeout": 7000}
+    assert pragmas(app.extensions["leads_service"].storage.database) == USUAL | {
+        "busy_timeout": 7000
+    }
 
 
 def test_one_writer_waits_and_the_others_leave_room(
-    service: Service, alice: Caller, url: str
+    service: AppState, alice: Caller, url: str
 ) -> None:
     """One thread waits out its patience; the others say soon that the lock is held."""
 
     def write(number: int) -> None:
         try:
-            service.leads.create(alice.id, company_id=number)
+            service.leads.create(alice.id, {"company_id": number})
         finally:
-            service.database.close()
+            service.storage.database.close()
 
     path = url.removeprefix("sqlite:///")
     with (
@@ -450,17 +452,17 @@ def test_one_writer_waits_and_the_others_leave_room(
         other.rollback()
     assert all("locked" in str(done.exception()) for done in impatient)
     assert len(alice.client.get("/v1/leads").json["data"]) == 1
-    assert pragmas(service.database) == USUAL
-    assert service.database.timeout == 5
+    assert pragmas(service.storage.database) == USUAL
+    assert service.storage.database.timeout == 5
 
 
-def test_transactions_are_immediate(app: Flask, service: Service, alice: Caller) -> None:
+def test_transactions_are_immediate(app: Flask, service: AppState, alice: Caller) -> None:
     statements: list[str] = []
-    service.database.connection().set_trace_callback(statements.append)
+    service.storage.database.connection().set_trace_callback(statements.append)
     assert alice.client.post("/v1/leads", json={"company_id": 42}).status_code == 201
     assert alice.client.patch("/v1/leads/1", json={"status": "lost"}).status_code == 200
     assert app.test_cli_runner().invoke(args=["leads", "rescore"]).exit_code == 0
-    service.database.connection().set_trace_callback(None)
+    service.storage.database.connection().set_trace_callback(None)
     words = ("BEGIN", "INSERT", "COMMIT", "ROLLBACK", 'UPDATE "leads_lead"')
     writes = [statement for statement in statements if statement.startswith(words)]
     assert [statement.split(" INTO ")[0].split(" SET ")[0] for statement in writes] == [

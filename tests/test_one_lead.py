@@ -11,7 +11,7 @@ from flask import Flask
 from peewee import SqliteDatabase
 
 from leads_service import init_app
-from leads_service.service import Service
+from leads_service.state import AppState
 
 NO_SUCH_LEAD = {"code": 404, "status": "Not Found", "message": "There is no such lead."}
 HUSH = b"<hush>"
@@ -140,11 +140,11 @@ def test_another_users_deleted_lead_is_no_cursor(
 
 @alone_and_embedded
 def test_what_remains_is_where_it_stood(
-    alice: Caller, service: Service, lead: dict[str, Any]
+    alice: Caller, service: AppState, lead: dict[str, Any]
 ) -> None:
     alice.client.patch("/v1/leads/1", json={"status": "lost"})
     alice.client.delete("/v1/leads/1")
-    database = service.database
+    database = service.storage.database
     with database.connection_context():
         assert database.execute_sql("SELECT * FROM leads_lead").fetchall() == []
         (row,) = database.execute_sql("SELECT * FROM leads_deleted").fetchall()
@@ -165,16 +165,16 @@ def erase(who: Caller) -> None:
     assert numbers(who) == [2]
 
 
-def content(service: Service) -> bytes:
+def content(service: AppState) -> bytes:
     """Return the bytes of the file, with all that was in the log, which is emptied."""
-    service.database.close()
-    path = Path(service.database.database)
+    service.storage.database.close()
+    path = Path(service.storage.database.database)
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
-def test_nothing_of_it_is_left_in_the_file(alice: Caller, service: Service) -> None:
+def test_nothing_of_it_is_left_in_the_file(alice: Caller, service: AppState) -> None:
     fill(alice)
     assert HUSH in content(service)
     erase(alice)

@@ -12,8 +12,8 @@ from peewee import SqliteDatabase
 from werkzeug.test import Client, TestResponse
 
 from leads_service import create_app, init_app
-from leads_service.models import STATUSES
-from leads_service.openapi import ERRORS, ERRORS_WITHOUT_TOKENS
+from leads_service.api.openapi import ERRORS, ERRORS_WITHOUT_TOKENS
+from leads_service.lead import STATUSES
 from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 

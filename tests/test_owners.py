@@ -16,12 +16,14 @@ from peewee import AutoField, Model, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 from scorers import raises
 
-from leads_service import create_app, forget_user, init_app, owners, reassign_user
-from leads_service.leads import Leads
-from leads_service.models import Idempotency
-from leads_service.owners import BATCH, OWNED, Owners
-from leads_service.scoring import ScorerError
-from leads_service.service import EXTENSION, Service
+from leads_service import create_app, forget_user, init_app, reassign_user
+from leads_service.accounts import Accounts
+from leads_service.exceptions import ScorerError
+from leads_service.leads import LeadService
+from leads_service.state import EXTENSION, AppState
+from leads_service.storage.database import BATCH
+from leads_service.storage.models import OWNED, Idempotency
+from leads_service.storage.sqlite import storage
 
 Run = Callable[..., Any]
 
@@ -39,12 +41,13 @@ def run(app: Flask) -> Run:
     return run
 
 
-def with_scorer(app: Flask, clock: Clock, scorer: Any) -> Owners:
+def with_scorer(app: Flask, clock: Clock, scorer: Any) -> LeadService:
     """Let the application score otherwise from now on what changes hands."""
     service = app.extensions[EXTENSION]
-    changed = Owners(service.database, scorer, clock, service.accounts, users_are_ours=True)
-    app.extensions[EXTENSION] = service._replace(owners=changed)
-    return changed
+    leads = LeadService(service.storage, scorer, clock, has_own_users=True)
+    accounts = Accounts(service.storage, leads, clock)
+    app.extensions[EXTENSION] = service._replace(leads=leads, accounts=accounts)
+    return leads
 
 
 @pytest.fixture
@@ -68,14 +71,15 @@ def companies(owner: Caller) -> list[int]:
     return [lead["company_id"] for lead in leads(owner)]
 
 
-def rows_of(service: Service, user_id: int) -> int:
+def rows_of(service: AppState, user_id: int) -> int:
     return sum(
-        table.select().where(table.user_id == user_id).count(service.database) for table in OWNED
+        table.select().where(table.user_id == user_id).count(service.storage.database)
+        for table in OWNED
     )
 
 
-def test_every_table_of_a_users_is_known(service: Service) -> None:
-    database = service.database
+def test_every_table_of_a_users_is_known(service: AppState) -> None:
+    database = service.storage.database
     with_user = {
         table
         for table in database.get_tables()
@@ -139,7 +143,7 @@ def test_leads_have_to_go_somewhere(run: Run, alice: Caller, bob: Caller) -> Non
 
 @pytest.mark.usefixtures("scored_by_user")
 def test_remove_a_user_whose_leads_stay(
-    run: Run, service: Service, alice: Caller, bob: Caller, clock: Clock
+    run: Run, service: AppState, alice: Caller, bob: Caller, clock: Clock
 ) -> None:
     before = [create(alice, company_id, key=f"k{company_id}").json for company_id in (7, 8)]
     clock.move(seconds=1)
@@ -153,18 +157,18 @@ def test_remove_a_user_whose_leads_stay(
 
 
 def test_remove_a_user_with_all_leads(
-    run: Run, service: Service, alice: Caller, bob: Caller, url: str
+    run: Run, service: AppState, alice: Caller, bob: Caller, url: str
 ) -> None:
     create(alice, 7, key="k", notes="hush, a secret " * 100)
     create(bob, 8)
-    service.database.pragma("secure_delete", 0)  # what is deleted could be read in the file
+    service.storage.database.pragma("secure_delete", 0)  # what is deleted could be read in the file
     words = ("user", "remove", "alice", "--yes", "--erase")
     assert run(*words) == "alice is removed, 1 lead erased.\n"
     assert companies(bob) == [8]
     assert rows_of(service, alice.id) == 0
-    service.database.pragma("wal_checkpoint")
+    service.storage.database.pragma("wal_checkpoint")
     assert b"hush" not in Path(url.removeprefix("sqlite:///")).read_bytes()
-    assert service.database.pragma("secure_delete") == 0
+    assert service.storage.database.pragma("secure_delete") == 0
 
 
 def test_a_removal_that_fails_leaves_everything(
@@ -177,16 +181,16 @@ def test_a_removal_that_fails_leaves_everything(
 
 
 def test_a_lead_on_its_way_is_not_left_behind(
-    url: str, service: Service, alice: Caller, bob: Caller
+    url: str, service: AppState, alice: Caller, bob: Caller
 ) -> None:
     """Its user was there when it was looked who calls, and is removed before it is stored."""
 
     def score(**_: Any) -> int:
-        service.owners.remove_user("alice", erase=True)
+        service.accounts.remove_user("alice", erase=True)
         return 50
 
     app = create_app({"LEADS_DATABASE": url})
-    leads = Leads(service.database, score, users_are_ours=True)
+    leads = LeadService(service.storage, score, has_own_users=True)
     app.extensions[EXTENSION] = app.extensions[EXTENSION]._replace(leads=leads)
     answer = app.test_client().post(
         "/v1/leads", json={"company_id": 1}, headers={"Authorization": f"Bearer {alice.token}"}
@@ -206,7 +210,7 @@ def test_without_a_terminal_nobody_is_asked(run: Run, alice: Caller) -> None:
 
 @pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 1, 2), ("\n", 1, 2)])
 def test_on_a_terminal_it_asks(
-    service: Service, alice: Caller, url: str, typed: str, code: int, left: int
+    service: AppState, alice: Caller, url: str, typed: str, code: int, left: int
 ) -> None:
     create(alice, 7)
     create(alice, 8)
@@ -253,10 +257,10 @@ def test_reassign_to_nobody(run: Run, alice: Caller) -> None:
     assert companies(alice) == [7]
 
 
-def test_to_a_user_who_is_removed_meanwhile(run: Run, service: Service, alice: Caller) -> None:
+def test_to_a_user_who_is_removed_meanwhile(run: Run, service: AppState, alice: Caller) -> None:
     create(alice, 7)
     with pytest.raises(Exception, match="the user with id 99 does not exist any more"):
-        service.owners.reassign(alice.id, 99)
+        service.leads.reassign(alice.id, 99)
     assert companies(alice) == [7]
 
 
@@ -290,7 +294,7 @@ def test_a_lead_of_the_last_moment_there_is(run: Run, alice: Caller, bob: Caller
 def test_many_leads_all_or_none(
     run: Run,
     app: Flask,
-    service: Service,
+    service: AppState,
     alice: Caller,
     bob: Caller,
     clock: Clock,
@@ -298,10 +302,10 @@ def test_many_leads_all_or_none(
     many: int,
 ) -> None:
     """Whether the indexes stay or are made anew."""
-    monkeypatch.setattr(owners, "MANY", many)
+    monkeypatch.setattr(storage, "MANY", many)
     count = BATCH + 1
     for company_id in range(1, count + 1):
-        service.leads.create(alice.id, company_id=company_id)
+        service.leads.create(alice.id, {"company_id": company_id})
 
     def score(*, company_id: int, **_: Any) -> int:
         if company_id == count:
@@ -310,24 +314,24 @@ def test_many_leads_all_or_none(
 
     def indexes() -> list[tuple[str, str]]:
         query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name"
-        return service.database.execute_sql(query).fetchall()
+        return service.storage.database.execute_sql(query).fetchall()
 
     before = indexes()
     with pytest.raises(ScorerError, match="the last one"):
         with_scorer(app, clock, score).reassign(alice.id, bob.id)
     app.extensions[EXTENSION] = service
-    assert service.owners.count(alice.id) == count
+    assert service.leads.count(alice.id) == count
     assert leads(alice)[-1]["score"] == 10
     assert run("reassign", "--from", "alice", "--to", "bob") == f"{count} leads reassigned.\n"
-    assert service.owners.count(bob.id) == count
+    assert service.leads.count(bob.id) == count
     removed = run("user", "remove", "bob", "--erase", "--yes")
     assert removed == f"bob is removed, {count} leads erased.\n"
     assert rows_of(service, bob.id) == 0
     assert indexes() == before
-    assert service.database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert service.storage.database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_keys_hold_for_both_users(run: Run, service: Service, alice: Caller, bob: Caller) -> None:
+def test_keys_hold_for_both_users(run: Run, service: AppState, alice: Caller, bob: Caller) -> None:
     """Whichever of the two sends a create again, no second lead is made."""
     moved, kept = (create(alice, company_id, key=f"k{company_id}").json for company_id in (7, 8))
     run("reassign", "--from", "alice", "--to", "bob", "--company-id", "7")
@@ -335,7 +339,7 @@ def test_keys_hold_for_both_users(run: Run, service: Service, alice: Caller, bob
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json["id"] == moved["id"]
     keys = Idempotency.select(Idempotency.user_id, Idempotency.key, Idempotency.lead_id)
-    assert set(keys.tuples().execute(service.database)) == {
+    assert set(keys.tuples().execute(service.storage.database)) == {
         (alice.id, "k7", moved["id"]),
         (alice.id, "k8", kept["id"]),
         (bob.id, "k7", moved["id"]),

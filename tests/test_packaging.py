@@ -111,10 +111,10 @@ def test_the_wheel_has_all_of_the_package(built: Built) -> None:
         path.relative_to(built.sources).as_posix() for path in package.rglob("*") if path.is_file()
     }
     assert sources >= {
-        "leads_service/migrations/0001_initial.py",
+        "leads_service/storage/sqlite/migrations/0001_initial.py",
         "leads_service/py.typed",
-        "leads_service/static/docs.js",
-        "leads_service/templates/docs.html",
+        "leads_service/api/static/docs.js",
+        "leads_service/api/templates/docs.html",
     }
     with ZipFile(built.wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, RAISE, Schema, fields
 
-from leads_service.parser import MAX_READ, MAX_READ_LENGTH, StrictParser
+from leads_service.api.parsing import MAX_READ, MAX_READ_LENGTH, StrictParser
 
 
 class NumberSchema(Schema):

@@ -28,7 +28,8 @@ CUTS = 300
 PROGRAM = """
 import os, sys
 from threading import Thread
-from leads_service import init_app, sqlite
+from leads_service import init_app
+from leads_service.storage.sqlite import database as sqlite
 from flask import Flask
 
 sqlite.CHECKPOINT_INTERVAL = 25  # a hundred of what the test does would not come to one
@@ -208,7 +209,7 @@ def test_power_cuts(recorder: Path, tmp_path: Path, how: str, loses: bool) -> No
     folder = tmp_path / "disk"
     folder.mkdir()
     database = create_app({"LEADS_DATABASE": f"sqlite:///{folder}/leads.db"})
-    database.extensions["leads_service"].database.close_for_good()
+    database.extensions["leads_service"].storage.database.close_for_good()
     disk = Disk(folder)
     recording = {"RECORD_FOLDER": str(folder), "RECORD_TO": str(tmp_path / "records")}
     if "fails" in how:

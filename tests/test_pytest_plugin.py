@@ -25,7 +25,7 @@ import os
 from urllib.request import Request, urlopen
 
 import pytest
-from leads_service.accounts import AccountError
+from leads_service.exceptions import AccountError
 
 TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
 URLS = []

@@ -8,9 +8,10 @@ import pytest
 from conftest import Caller
 from peewee import SqliteDatabase
 
-from leads_service import queries
-from leads_service.service import Service
-from leads_service.statements import Statement
+from leads_service.state import AppState
+from leads_service.storage import queries
+from leads_service.storage.base import Position
+from leads_service.storage.queries import Statement
 
 FILTERS: dict[str, Any] = {
     "status": "new",
@@ -21,10 +22,10 @@ FILTERS: dict[str, Any] = {
     "created_before": date(2026, 12, 31),
 }
 NONE_ONE_OR_TWO = list(chain.from_iterable(combinations(FILTERS, size) for size in (0, 1, 2)))
-LAST = [None, {"id": 5, "created_at": "2026-06-01T00:00:00.000000Z"}]
+LAST = [None, Position("2026-06-01T00:00:00.000000Z", 5)]
 
 
-def plan(database: SqliteDatabase, filters: dict[str, Any], last: dict[str, Any] | None) -> str:
+def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | None) -> str:
     """Return SQLite's plan for a page, a line per step."""
     values = queries.page_values(filters, last)
     statement = Statement(database, queries.select_page(values))
@@ -36,8 +37,10 @@ def plan(database: SqliteDatabase, filters: dict[str, Any], last: dict[str, Any]
 
 @pytest.mark.parametrize("last", LAST, ids=["first page", "cursor"])
 @pytest.mark.parametrize("names", NONE_ONE_OR_TWO, ids="+".join)
-def test_plan(service: Service, names: tuple[str, ...], last: dict[str, Any] | None) -> None:
-    steps = plan(service.database, {name: FILTERS[name] for name in names}, last).splitlines()
+def test_plan(service: AppState, names: tuple[str, ...], last: Position | None) -> None:
+    steps = plan(
+        service.storage.database, {name: FILTERS[name] for name in names}, last
+    ).splitlines()
     reading = [step for step in steps if "INDEX leads_lead" in step]
     assert len(reading) == 1, "one index is read, and it alone decides what is read of it"
     for equal in {"status", "company_id"} & set(names):
@@ -58,8 +61,8 @@ def test_plan(service: Service, names: tuple[str, ...], last: dict[str, Any] | N
 
 def test_of_two_ends_in_time_the_nearer_one_counts() -> None:
     before = {"created_before": date(2026, 6, 1)}
-    earlier = {"id": 1, "created_at": "2026-05-31T00:00:00.000000Z"}
-    later = {"id": 2, "created_at": "2026-06-02T00:00:00.000000Z"}
+    earlier = Position("2026-05-31T00:00:00.000000Z", 1)
+    later = Position("2026-06-02T00:00:00.000000Z", 2)
     assert queries.page_values(before, earlier) == {
         "cursor": 1,
         "cursor_created_at": "2026-05-31T00:00:00.000000Z",

@@ -53,7 +53,7 @@ HOOKS = """\
 import re
 
 import schemathesis
-from leads_service.parameters import ENTITY_TAGS
+from leads_service.api.openapi import ENTITY_TAGS
 from schemathesis.openapi.checks import RejectedPositiveData
 
 REASONS = {

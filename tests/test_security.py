@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import TooManyRequests
 
 from leads_service import create_app
-from leads_service.config import ConfigError
-from leads_service.throttle import Throttle, network_of
+from leads_service.api.throttle import Throttle, network_of
+from leads_service.exceptions import ConfigError
 
 ORIGIN = "https://app.example.com"
 LOCKS = {

@@ -13,7 +13,6 @@ from hypothesis.stateful import rule
 from werkzeug.test import TestResponse
 
 from leads_service import create_app
-from leads_service.sqlite import close_for_good
 
 EXAMPLES = os.environ.get("STATEFUL_EXAMPLES")  # as many, by chance, instead of the same 60
 MARKS = {"alice": "<alice's>", "bob": "<bob's>", "carol": "<carol's>"}  # in all their notes
@@ -244,13 +243,13 @@ class Users(stateful.RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        close_for_good(self.service.database)
+        self.service.storage.dispose()
         self.start()
 
     def teardown(self) -> None:
         for who in MARKS:
             assert self.call(who, "GET", "/v1/leads?limit=200", 200).json["data"] == self.own(who)
-        close_for_good(self.service.database)
+        self.service.storage.dispose()
         self.folder.cleanup()
 
 

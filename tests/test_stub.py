@@ -20,7 +20,7 @@ from werkzeug.test import Client, TestResponse
 
 from leads_service import create_app
 from leads_service.cli.server import serve
-from leads_service.models import STATUSES
+from leads_service.lead import STATUSES
 from leads_service.stub import Stub
 from leads_service.stub.faults import Faults
 from leads_service.stub.server import listen

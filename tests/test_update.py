@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from conftest import Caller, Clock, alone_and_embedded
 
-from leads_service.models import STATUSES
+from leads_service.lead import STATUSES
 
 pytestmark = alone_and_embedded
 

@@ -1,15 +1,15 @@
 """The commands: ``leads-service …`` and, in an application that has leads, ``flask leads …``."""
 
-from leads_service.cli import backups, exports, imports, leads, server, store, users
+from leads_service.cli import backups, database, leads, server, transfer, users
 from leads_service.cli.base import Commands
 
 EVERYWHERE = (
-    store.db,
+    database.db,
     leads.pipeline,
     leads.rescore,
     leads.reassign,
-    imports.import_leads,
-    exports.export,
+    transfer.import_leads,
+    transfer.export,
 )
 
 commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")

@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from leads_service import backup as backups
-from leads_service.service import current_service
+from leads_service.state import current_state
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -21,7 +20,7 @@ def backup(file: Path, replace: bool) -> None:
     \b
     Example:  leads-service backup leads-2026-11-22.db
     """
-    backups.back_up(_store(), file, replace=replace)
+    current_state().storage.back_up(file, replace=replace)
     click.echo(f"{file} ({file.stat().st_size:,} bytes)")
 
 
@@ -35,12 +34,8 @@ def restore(file: Path, replace: bool) -> None:
     \b
     Example:  leads-service restore leads-2026-11-22.db
     """
-    store = _store()
-    aside = backups.restore(file, store, replace=replace)
-    click.echo(f"restored {store}")
+    storage = current_state().storage
+    aside = storage.restore(file, replace=replace)
+    click.echo(f"restored {storage.location}")
     if aside is not None:
         click.echo(f"the store that was there is now {aside}")
-
-
-def _store() -> Path:
-    return Path(current_service().database.database)

@@ -8,16 +8,17 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
-from peewee import PeeweeException
 
-from leads_service.accounts import AccountError
-from leads_service.config import ConfigError
-from leads_service.db import StoreError, connect
-from leads_service.migrations import has_store, migrate, pending
-from leads_service.scoring import ScorerError
-from leads_service.service import Service, current_service
+from leads_service.exceptions import (
+    AccountError,
+    ConfigError,
+    ScorerError,
+    StorageUnavailableError,
+    StorageUnusableError,
+)
+from leads_service.state import AppState, current_state
 
-EXPECTED = (AccountError, ConfigError, ScorerError, StoreError)
+EXPECTED = (AccountError, ConfigError, ScorerError, StorageUnusableError)
 
 
 class Commands(AppGroup):
@@ -36,38 +37,36 @@ class Commands(AppGroup):
             if error.errno == EPIPE:  # whoever reads has had enough; click knows that
                 raise
             raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
-        except PeeweeException as error:
+        except StorageUnavailableError as error:
             raise click.ClickException(
                 f"the store failed ({error}); try again, or see: leads-service db status"
             ) from error
 
 
-def opened_service() -> Service:
-    """Return the application's service, its database open until the command ends."""
-    service = current_service()
-    if connect(service.database):
-        click.get_current_context().call_on_close(service.database.close)
-    return service
+def ready_state(*, creates: bool = False) -> AppState:
+    """Return the application's state once its database is up to date, connected for the command.
 
+    Args:
+        creates: Whether the command creates the database if there is none.
 
-def ready_service(*, makes_store: bool = False) -> Service:
-    """Return the application's service once its store is up to date.
+    Raises:
+        StorageUnusableError: There is no database, or in a host, which brings its schema up to date
+            itself, it is not up to date.
 
-    Raises StoreError if there is no store, unless the command ``makes_store``; and in a host, which
-    brings its database up to date itself, if it has not.
     """
-    service = current_service()
-    if not makes_store and not service.shares_database and not has_store(service.database):
-        raise StoreError(
-            f"there is no store of leads at {service.database.database}; "
+    state = current_state()
+    storage = state.storage
+    if not creates and not state.shares_database and not storage.exists():
+        raise StorageUnusableError(
+            f"there is no store of leads at {storage.location}; "
             "check LEADS_DATABASE, or make one with: leads-service db migrate"
         )
-    if not service.is_hosted:
-        migrate(service.database)
-    opened_service()
-    if service.is_hosted and pending(service.database):
-        raise StoreError("the schema is not up to date; run: leads-service db migrate")
-    return service
+    if not state.is_hosted:
+        storage.migrate()
+    click.get_current_context().with_resource(storage.opened())
+    if state.is_hosted and storage.pending_migrations():
+        raise StorageUnusableError("the schema is not up to date; run: leads-service db migrate")
+    return state
 
 
 def progress_bar(length: int, label: str) -> Any:

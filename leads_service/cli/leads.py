@@ -5,11 +5,9 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from leads_service.bulk import count_by_status
-from leads_service.bulk import rescore as rescore_leads
-from leads_service.cli.base import progress_bar, ready_service
+from leads_service.cli.base import progress_bar, ready_state
 from leads_service.cli.filters import filter_options, filters_of
-from leads_service.owners import how_many
+from leads_service.leads import how_many
 
 BAR_WIDTH = 40
 BLOCK = "█"
@@ -23,10 +21,10 @@ def rescore() -> None:
     \b
     Example:  LEADS_SCORER=acme.scoring:score leads-service rescore
     """
-    service = ready_service()
-    total = sum(count_by_status(service.database).values())
+    leads = ready_state().leads
+    total = sum(leads.count_by_status().values())
     with progress_bar(total, "Scoring") as bar:
-        for count in rescore_leads(service.database, service.scorer):
+        for count in leads.rescore():
             bar.update(count)
     click.echo(f"{how_many(total)} scored.")
 
@@ -44,9 +42,9 @@ def reassign(old: str, new: str, **given: str | None) -> None:
     \b
     Example:  leads-service reassign --from alice --to bob --status new
     """
-    service = ready_service()
+    state = ready_state()
     filters = filters_of(given)
-    count = service.owners.reassign(service.user_id(old), service.user_id(new), filters)
+    count = state.leads.reassign(state.user_id(old), state.user_id(new), filters)
     click.echo(f"{how_many(count)} reassigned.")
 
 
@@ -59,9 +57,9 @@ def pipeline(name: str | None) -> None:
     \b
     Example:  leads-service pipeline --user alice
     """
-    service = ready_service()
-    user_id = None if name is None else service.user_id(name)
-    counts = count_by_status(service.database, user_id)
+    state = ready_state()
+    user_id = None if name is None else state.user_id(name)
+    counts = state.leads.count_by_status(user_id)
     total = sum(counts.values())
     most = max(1, *counts.values())
     block = BLOCK if _can_print(BLOCK) else "#"

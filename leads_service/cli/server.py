@@ -9,15 +9,12 @@ from shlex import quote
 
 import click
 from flask.cli import with_appcontext
-from peewee import PeeweeException
 
-from leads_service.cli.base import ready_service
+from leads_service.cli.base import ready_state
 from leads_service.cli.workers import LOGGING, prepare
-from leads_service.config import THREADS
-from leads_service.db import StoreError, opened, touch
-from leads_service.extras import import_extra
-from leads_service.service import Service
-from leads_service.sqlite import close_for_good
+from leads_service.config import THREADS, import_extra
+from leads_service.exceptions import StorageError
+from leads_service.state import AppState
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
@@ -57,14 +54,14 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     Example:  leads-service serve --host 0.0.0.0 --port 8000 --workers 2
     """
     supervisor = import_extra("leads_service.cli.supervisor", "server")
-    service = ready_service(makes_store=True)
+    state = ready_state(creates=True)
     address = _free_address(host, port)
     base = f"http://{_reachable(host)}:{port}"
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
     if first_user is not None:
-        click.echo(_welcome(service, first_user, base))
-    close_for_good(service.database)  # a connection must not be carried across a fork
-    prepare(service.database)
+        click.echo(_welcome(state, first_user, base))
+    state.storage.dispose()  # a connection must not be carried across a fork
+    prepare(state.storage)
     server = supervisor.Supervisor(
         APPLICATION,
         address=address,
@@ -81,8 +78,8 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     finally:
         # Workers end without closing their connections. The last one to close moves the
         # write-ahead log into the file, so that the file alone is the whole database.
-        with suppress(StoreError, PeeweeException), opened(service.database):
-            touch(service.database)
+        with suppress(StorageError), state.storage.opened():
+            state.storage.check_health()
 
 
 def _free_address(host: str, port: int) -> str:
@@ -127,9 +124,9 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _welcome(service: Service, name: str, base: str) -> str:
+def _welcome(state: AppState, name: str, base: str) -> str:
     """Return a line for a new user to paste; if there are users already, how to make a token."""
-    accounts = service.accounts
+    accounts = state.accounts
     if users := accounts.users():
         # As it was called, for .venv/bin may not be where a shell looks.
         program = sys.argv[0] if sys.argv[0].endswith("leads-service") else "leads-service"

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from leads_service.cli.base import echo_table, ready_service
-from leads_service.owners import how_many
+from leads_service.cli.base import echo_table, ready_state
+from leads_service.leads import how_many
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_LIFETIME = timedelta(days=36_500)  # a hundred years; far longer, and the calendar ends
@@ -48,7 +48,7 @@ def add(name: str) -> None:
     \b
     Example:  leads-service user add alice
     """
-    click.echo(ready_service(makes_store=True).accounts.add_user(name))
+    click.echo(ready_state(creates=True).accounts.add_user(name))
 
 
 @user.command("list")
@@ -58,7 +58,7 @@ def list_users() -> None:
     \b
     Example:  leads-service user list
     """
-    users = ready_service().accounts.users()
+    users = ready_state().accounts.users()
     echo_table(("ID", "NAME", "CREATED"), ((u["id"], u["name"], u["created_at"]) for u in users))
 
 
@@ -71,7 +71,7 @@ def rename(old: str, new: str) -> None:
     \b
     Example:  leads-service user rename alice alicia
     """
-    ready_service().accounts.rename_user(old, new)
+    ready_state().accounts.rename_user(old, new)
     click.echo(f"{old} is called {new} now.", err=True)
 
 
@@ -88,12 +88,12 @@ def remove(name: str, leads_to: str | None, erase: bool, yes: bool) -> None:
     """
     if erase and leads_to is not None:
         raise click.UsageError("--leads-to and --erase exclude each other")
-    owners = ready_service().owners
-    leads = how_many(owners.count_to_remove(name, leads_to=leads_to, erase=erase))
+    accounts = ready_state().accounts
+    leads = how_many(accounts.count_to_remove(name, leads_to=leads_to, erase=erase))
     fate = f"erase {leads}" if leads_to is None else f"give {leads} to {leads_to}"
     if not yes:
         _ask(f"Remove {name} and {fate}?")
-    leads = how_many(owners.remove_user(name, leads_to=leads_to, erase=erase))
+    leads = how_many(accounts.remove_user(name, leads_to=leads_to, erase=erase))
     fate = f"{leads} erased" if leads_to is None else f"{leads} given to {leads_to}"
     click.echo(f"{name} is removed, {fate}.", err=True)
 
@@ -118,7 +118,7 @@ def create(name: str, read_only: bool, expires: timedelta | None, label: str) ->
     \b
     Example:  TOKEN=$(leads-service token create alice --expires 90d)
     """
-    accounts = ready_service().accounts
+    accounts = ready_state().accounts
     click.echo(accounts.create_token(name, read_only=read_only, lifetime=expires, label=label))
     click.echo("Keep it: only its SHA-256 is stored.", err=True)
 
@@ -132,7 +132,7 @@ def list_tokens(name: str | None) -> None:
     Example:  leads-service token list alice
     """
     headers = ("ID", "USER", "TOKEN", "LABEL", "READ-ONLY", "CREATED", "EXPIRES", "LAST USED")
-    tokens = ready_service().accounts.tokens(name)
+    tokens = ready_state().accounts.tokens(name)
     echo_table(
         headers,
         (
@@ -159,5 +159,5 @@ def revoke(token_id: int) -> None:
     \b
     Example:  leads-service token revoke 3
     """
-    ready_service().accounts.revoke_token(token_id)
+    ready_state().accounts.revoke_token(token_id)
     click.echo(f"Token {token_id} is revoked.", err=True)

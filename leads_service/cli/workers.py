@@ -8,41 +8,41 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from peewee import PeeweeException, SqliteDatabase
-
-from leads_service.db import touch
+from leads_service.exceptions import StorageError
+from leads_service.storage.base import Storage
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
-CHATTER = (
+NOISE = (
     "Configuration allows spawning",  # that many threads, which is meant
     "Unexpected exit from worker",  # of which the supervisor says more
 )
 
 
-class Sense(logging.Filter):
+class SuppressNoise(logging.Filter):
     """Lets through what somebody can do something about."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether it is worth a line."""
-        return not record.getMessage().startswith(CHATTER)
+        return not record.getMessage().startswith(NOISE)
 
 
 LOGGING: dict[str, Any] = {
-    "filters": {"sense": {"()": Sense}},
-    "handlers": {"lines": {"class": "leads_service.logs.Lines", "filters": ["sense"]}},
-    "loggers": {"_granian": {"handlers": ["lines"], "propagate": False}},
+    "filters": {"noise": {"()": SuppressNoise}},
+    "handlers": {"json": {"class": "leads_service.logging.JsonHandler", "filters": ["noise"]}},
+    "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
 }
 
 
-def prepare(database: SqliteDatabase) -> None:
+def prepare(storage: Storage) -> None:
     """See to it that each worker that is forked from now on begins and ends as it should."""
     parent = os.getpid()
 
     def begin() -> None:
         _stop_when_told()
         _end_with(parent)
-        with suppress(PeeweeException):  # it is tried again at each request
-            touch(database)  # held open, so that nobody takes the file away while there are workers
+        # It leaves the file open, so that it is in use while there are workers.
+        with suppress(StorageError):  # each request tries again
+            storage.check_health()
 
     os.register_at_fork(after_in_child=begin)
 

@@ -1,6 +1,5 @@
 """The service for a developer's laptop: in memory, the same every time, failing when asked to."""
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,22 +10,22 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, request
-from peewee import SqliteDatabase, fn
 
-from leads_service import transfer
+from leads_service.api.blueprint import blp
+from leads_service.api.cors import allow_origins
+from leads_service.api.middleware import READING
+from leads_service.api.responses import json_response
 from leads_service.app import create_app
-from leads_service.blueprint import READING, blp
 from leads_service.config import DEFAULTS
-from leads_service.cors import allow_origins
-from leads_service.db import StoreError
-from leads_service.files import Row
-from leads_service.logs import SANE_ID
-from leads_service.models import Lead
-from leads_service.responses import json_response
-from leads_service.service import EXTENSION, Service
+from leads_service.exceptions import StorageUnusableError
+from leads_service.leads import MAX_LIMIT
+from leads_service.logging import SANE_ID
+from leads_service.state import AppState, state_of
+from leads_service.storage.sqlite.single import SingleConnectionDatabase
 from leads_service.stub.document import describe
 from leads_service.stub.faults import Faults
 from leads_service.stub.samples import fill, has_tokens, samples
+from leads_service.transfer import OnInvalid, Row
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
 END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
@@ -34,6 +33,10 @@ SECOND = timedelta(seconds=1)
 DOCUMENT = "api-docs.openapi_json"  # flask-smorest's endpoint
 
 StartResponse = Callable[..., Any]
+
+
+def _ignore(line: int, errors: dict[str, Any], row: Any) -> None:
+    """Take a row that is not valid: there is none among those that are made up."""
 
 
 class Stub:
@@ -46,45 +49,45 @@ class Stub:
         seed: int = 0,
         file: Path | None = None,
         rows: Iterable[Row] | None = None,
-        on_invalid: transfer.OnInvalid | None = None,
+        on_invalid: OnInvalid = _ignore,
         faults: Faults | None = None,
         log_level: str = "info",
     ):
         """Keep ``rows`` as alice's leads, or as many as ``leads`` of alice and bob.
 
         A ``file`` that has leads already keeps those. ``on_invalid`` is told of bad rows, and may
-        raise. Raises StoreError for a file that is not a stub's.
+        raise. Raises StorageUnusableError for a file that is not a stub's.
         """
         self.now = NOW
         self.faults = faults or Faults()
         self._lock = Lock()
         self._count = 0
-        # One connection for all threads: in memory, there is no database beyond it.
-        self._database = SqliteDatabase(
-            str(file or ":memory:"), thread_safe=False, check_same_thread=False
-        )
-        self._database.connect()
-        is_new = not self._database.get_tables() and not (file and file.stat().st_size)
-        if not is_new and not has_tokens(self._database):
-            raise StoreError(f"{file} is no stub's file; name another one")
+        self._database = SingleConnectionDatabase(file)
+        is_new = self._database.open()
         try:
             self.app = self._create_app(log_level)
+            if not is_new and not has_tokens(self.state):
+                raise StorageUnusableError(f"{file} is no stub's file; name another one")
+            self.state.storage.migrate()
             if is_new:
                 shares = samples(leads, Random(str(seed)), NOW) if rows is None else (rows, ())
-                fill(self.service, shares, NOW, on_invalid)
+                fill(self.state, shares, NOW, on_invalid)
         except BaseException:
-            self._database.close()
+            self._database.close_for_good()
             if is_new and file is not None:
                 file.unlink()
             raise
-        self._first = sqlite3.connect(":memory:", check_same_thread=False)
-        self._database.connection().backup(self._first)
+        self._database.keep_state()
+        changes = self.state.storage.export_leads(["updated_at"], {})
+        last = max((updated_at for _, _, updated_at in changes), default=None)
+        # Some time after the last change, with room before the last moment that there is.
+        self._begin = max(NOW, min(datetime.fromisoformat(last), END) + SECOND) if last else NOW
         self.reset()
 
     @property
-    def service(self) -> Service:
-        """What the stub's application has of ours."""
-        return self.app.extensions[EXTENSION]  # type: ignore[no-any-return]
+    def state(self) -> AppState:
+        """The services of the stub's application."""
+        return state_of(self.app)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, after the delay that is asked for."""
@@ -102,17 +105,16 @@ class Stub:
 
     def close(self) -> None:
         """Close the database."""
-        self._first.close()
-        self._database.close()
+        self._database.close_for_good()
 
     def leads(self, user: str) -> list[dict[str, Any]]:
         """Return all leads of alice or bob, newest first."""
         with self._lock:
-            user_id = self.service.user_id(user)
-            page = self.service.leads.page(user_id, limit=200)
+            user_id = self.state.user_id(user)
+            page = self.state.leads.page(user_id, limit=MAX_LIMIT)
             found: list[dict[str, Any]] = orjson.loads(page.data)
             while page.has_more:
-                page = self.service.leads.page(user_id, limit=200, cursor=page.next_cursor)
+                page = self.state.leads.page(user_id, limit=MAX_LIMIT, cursor=page.next_cursor)
                 found += orjson.loads(page.data)
         return found
 
@@ -120,6 +122,7 @@ class Stub:
         app = create_app(
             DEFAULTS | {"LEADS_LOG_LEVEL": log_level},
             database=self._database,
+            migrate=False,
             clock=lambda: self.now,
         )
         app.before_request(self.faults.fail)
@@ -131,10 +134,8 @@ class Stub:
         return app
 
     def _reset(self) -> None:
-        self._first.backup(self._database.connection())
-        last = Lead.select(fn.MAX(Lead.updated_at)).scalar(self._database)
-        after = min(datetime.fromisoformat(last), END) + SECOND if last else NOW
-        self.now = max(NOW, after)
+        self._database.restore_state()
+        self.now = self._begin
         self._count = 0
         self.faults.reset()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from leads_service.cli.imports import (
+from leads_service.cli.transfer import (
     READERS,
     Rejects,
     format_option,

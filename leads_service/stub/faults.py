@@ -7,10 +7,10 @@ from typing import Any
 from flask import Response, request
 from werkzeug.http import HTTP_STATUS_CODES
 
-from leads_service.responses import json_response
+from leads_service.api.responses import json_response
 
 MAX_DELAY = 60.0  # seconds
-RETRY_AFTER = {429, 503}
+RETRIABLE = {429, 503}
 FAILURES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
 
 
@@ -65,4 +65,4 @@ class Faults:
 
 def _error(status: int, message: str) -> Response:
     payload = {"code": status, "status": HTTP_STATUS_CODES[status], "message": message}
-    return json_response(payload, status, {"Retry-After": "1"} if status in RETRY_AFTER else None)
+    return json_response(payload, status, {"Retry-After": "1"} if status in RETRIABLE else None)

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from hashlib import sha256
 from random import Random
-from typing import Any
-
-from peewee import DatabaseError, SqliteDatabase
 
 from leads_service import transfer
-from leads_service.files import Row
-from leads_service.models import Token, timestamp
-from leads_service.service import Service
-from leads_service.statements import finds_any
+from leads_service.exceptions import StorageUnavailableError
+from leads_service.lead import timestamp
+from leads_service.state import AppState
+from leads_service.transfer import OnInvalid, Row, owned_by
 
 USERS = ("alice", "bob")
 TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
@@ -41,24 +37,23 @@ NOTES = (
 
 
 def fill(
-    service: Service, shares: Iterable[Iterable[Row]], now: datetime, on_invalid: Any = None
+    state: AppState, shares: Iterable[Iterable[Row]], now: datetime, on_invalid: OnInvalid
 ) -> None:
     """Add the users with their tokens, and store each one's share of the rows."""
     for name, rows in zip(USERS, shares, strict=True):
-        user_id = service.accounts.add_user(name)
-        owner = transfer.owned_by(user_id)
-        transfer.store(service.database, service.scorer, owner, rows, now, on_invalid)
+        owner = owned_by(state.accounts.add_user(name))
+        confirm = state.leads.confirm_users
+        transfer.import_leads(state.storage, state.scorer, owner, rows, now, on_invalid, confirm)
     for name, token in TOKENS.items():
         user = name.removesuffix("-read-only")
-        service.accounts.create_token(user, read_only=name != user, token=token)
+        state.accounts.create_token(user, read_only=name != user, token=token)
 
 
-def has_tokens(database: SqliteDatabase) -> bool:
-    """Say whether a database is a stub's: nobody else has tokens that all may know."""
-    digest = sha256(TOKENS["alice"].encode()).hexdigest()
+def has_tokens(state: AppState) -> bool:
+    """Return whether a database is a stub's: no other has tokens that everybody may know."""
     try:
-        return finds_any(Token.select().where(Token.digest == digest), database)
-    except DatabaseError:  # no such table
+        return state.accounts.has_token(TOKENS["alice"])
+    except StorageUnavailableError:  # there is no such table
         return False
 
 

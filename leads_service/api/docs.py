@@ -1,0 +1,115 @@
+"""What stands beside the leads: an index, the health check, the interactive documentation."""
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from mimetypes import guess_type
+
+from flask import Response, abort, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask_smorest import Api
+
+from leads_service.api.links import root_address
+from leads_service.api.openapi import DocumentedBlueprint, errors, headers
+from leads_service.api.responses import WholeResponse, empty_response, json_response
+from leads_service.api.schemas import HealthSchema, LeadsErrorSchema
+from leads_service.config import import_extra
+from leads_service.state import current_state
+
+INDEX = {
+    "leads": "leads_service.list_leads",
+    "docs": "leads_service_pages.docs",
+    "openapi": "api-docs.openapi_json",
+    "health": "leads_service_pages.health",
+}
+# Swagger UI's icons are data: images; all else comes from here and no script stands in the page.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class LeadsApi(Api):
+    """The OpenAPI document of an application that is nothing but leads."""
+
+    ERROR_SCHEMA = LeadsErrorSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
+
+    def _openapi_json(self) -> Response:
+        """Send the document, with the address under which it is reached itself."""
+        servers = [{"url": root_address()}]  # whole: some generators take another one for local
+        return json_response(self.spec.to_dict() | {"servers": servers})
+
+    def _register_error_handlers(self) -> None:
+        """Register none: the application has one handler for everything."""
+
+    def _register_pagination_header(self) -> None:
+        """Register none: pages are told of in the answer, not in flask-smorest's header."""
+
+
+pages = DocumentedBlueprint(
+    "leads_service_pages",
+    __name__,
+    tag="Service",
+    description="Whether the service works.",
+    template_folder="templates",
+)
+
+
+@pages.route("/healthz")
+@pages.response(200, HealthSchema, description="It works.", headers=headers())
+@pages.doc(
+    operationId="getHealth",
+    security=[],
+    responses=errors(500, 503),
+)
+def health() -> Response:
+    """Say whether the service works and reaches its store; needs no token."""
+    current_state().storage.check_health()
+    return json_response({"status": "ok"})
+
+
+def docs() -> Response:
+    """Show the OpenAPI document as a page on which calls can be tried out."""
+    page = render_template("docs.html")
+    return WholeResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+def docs_file(name: str) -> Response:
+    """Send a file of that page, whole: it may be read as slowly as anybody likes."""
+    file = docs_files().get(name) or abort(404)
+    response = WholeResponse(file.read_bytes(), mimetype=guess_type(name)[0])
+    response.cache_control.max_age = 86_400
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+@cache
+def docs_files() -> dict[str, Traversable]:
+    """Return the files of that page by name; raises ConfigError without the extra ``server``."""
+    swagger_ui = files(import_extra("flask_swagger_ui", "server")) / "dist"
+    names = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")
+    ours = files("leads_service.api") / "static" / "docs.js"
+    return {"docs.js": ours} | {name: swagger_ui / name for name in names}
+
+
+def index() -> Response:
+    """Lead a browser to the documentation, and tell a program what there is."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = empty_response(303)
+        response.location = url_for(INDEX["docs"])
+    else:
+        response = json_response({name: url_for(view) for name, view in INDEX.items()})
+    response.vary.add("Accept")
+    return response
+
+
+def _add_pages(state: BlueprintSetupState) -> None:
+    docs_files()  # without them the application does not start
+    state.add_url_rule("/", "index", index)
+    state.add_url_rule("/docs", "docs", docs)
+    state.add_url_rule("/docs/<name>", "docs_file", docs_file)
+
+
+pages.record(_add_pages)

@@ -1,0 +1,46 @@
+"""Where leads are kept: the ``Storage`` protocol, and an engine for each kind of database.
+
+An engine is a folder here. Nothing outside of this package knows Peewee or SQL.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from peewee import Database, DatabaseProxy, SqliteDatabase
+
+from leads_service.storage import sqlite
+from leads_service.storage.base import Storage
+from leads_service.storage.sqlite.storage import SqliteStorage
+
+DatabaseLike = str | Database  # a URL, or a Peewee database that belongs to the caller
+
+
+def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
+    """Return the storage on a database; nothing is read or written yet.
+
+    Args:
+        database: A URL, or a Peewee database that belongs to the caller.
+        busy_timeout: For how many seconds a write waits for another one to end; for a URL.
+
+    Raises:
+        ConfigError: A URL that names no database, or one that can't be written.
+        TypeError: Something else than a URL or a database of an engine that there is.
+
+    """
+    if isinstance(database, str):
+        open_url = SCHEMES.get(database.partition(":")[0], sqlite.open_url)
+        return open_url(database, busy_timeout)
+    if isinstance(database, DatabaseProxy):
+        database = database.obj
+    for kind, engine in DATABASES.items():
+        if isinstance(database, kind) and not database.deferred:
+            return engine(database)
+    raise TypeError(
+        "database must be a Peewee SqliteDatabase that knows its file, "
+        f"or a URL such as sqlite:////var/lib/crm/leads.db, not {database!r}"
+    )
+
+
+# The engines, by the scheme of a URL and by the kind of a caller's database.
+SCHEMES: dict[str, Callable[[str, float], Storage]] = {"sqlite": sqlite.open_url}
+DATABASES: dict[type[Database], Callable[[Any], Storage]] = {SqliteDatabase: SqliteStorage}

@@ -1,0 +1,309 @@
+"""What the storage engines have in common: queries that Peewee writes for any of its databases."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
+
+from peewee import JOIN, SQL, Database, IntegrityError, Value, fn
+
+from leads_service._compat.peewee import driver_errors
+from leads_service.exceptions import NameTakenError, StorageUnavailableError, UserGoneError
+from leads_service.lead import FIELDS
+from leads_service.storage import queries
+from leads_service.storage.base import KeyRecord, Page, Position, TokenRecord
+from leads_service.storage.errors import storage_errors
+from leads_service.storage.models import OWNED, DeletedLead, Idempotency, Lead, Token, User
+from leads_service.storage.queries import Statement
+
+BATCH = 500  # leads that are in memory at a time while they change hands
+SWEPT_KEYS = 100  # expired keys that a create removes at most
+
+
+class DatabaseStorage:
+    """A ``Storage`` on a Peewee database, but for what each engine does in its own way.
+
+    That is ``writing``, ``no_wait``, ``page``, ``insert_leads``, the schema and the maintenance.
+    """
+
+    def __init__(self, database: Database):
+        self.database = database
+        self._insert = self._statement(queries.insert_lead(of_known_user=False))
+        self._insert_of_known_user = self._statement(queries.insert_lead(of_known_user=True))
+        self._lead = self._statement(queries.select_lead())
+        self._update = self._statement(queries.update_lead())
+        self._delete = self._statement(queries.delete_lead())
+        self._move_lead = self._statement(queries.move_lead())
+        self._position = self._statement(queries.select_position(Lead))
+        self._former_position = self._statement(queries.select_position(DeletedLead))
+        self._keep_position = self._statement(queries.keep_position())
+        self._token = self._statement(queries.select_token())
+        self._note_use = self._statement(queries.note_token_use())
+        self._key = self._statement(queries.select_key())
+        self._keep_key = self._statement(queries.keep_key())
+        self._sweep_keys = self._statement(queries.sweep_keys())
+        self._pages: dict[frozenset[str], Statement] = {}
+
+    def _statement(self, query: Any) -> Statement:
+        return Statement(self.database, query)
+
+    # Connections
+
+    def connect(self) -> bool:
+        """Open a connection for this thread, unless it has one; return whether it had none."""
+        with storage_errors:
+            return bool(self.database.connect(reuse_if_open=True))
+
+    def close(self) -> None:
+        """Give this thread's connection back."""
+        with storage_errors:
+            self.database.close()
+
+    def check_health(self) -> None:
+        """Read something, over a connection of its own if this thread has none."""
+        is_ours = self.connect()
+        try:
+            self._rows(SQL("SELECT name FROM leads_migration LIMIT 1"))
+        finally:
+            if is_ours:
+                self.close()
+
+    def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
+        """Run the block in a transaction that may write."""
+        raise NotImplementedError
+
+    def no_wait(self) -> AbstractContextManager[None]:
+        """Let writes in the block fail at once where they would wait for a lock."""
+        raise NotImplementedError
+
+    # One user's leads
+
+    def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
+        """Store a new lead and return it with its id."""
+        statement = self._insert_of_known_user if of_known_user else self._insert
+        if not (rows := statement.rows(lead)):
+            raise UserGoneError(lead["user_id"])
+        stored = {"id": rows[0][0], **lead}
+        return {name: stored[name] for name in FIELDS}
+
+    def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
+        """Return a lead of the user's, None if the user has none with this id."""
+        rows = self._lead.rows({"user_id": user_id, "id": lead_id})
+        return _lead(rows[0]) if rows else None
+
+    def update_lead(self, lead: Mapping[str, Any]) -> dict[str, Any]:
+        """Set what may change of a lead, and return it as it is stored then."""
+        return _lead(self._update.rows(lead)[0])
+
+    def delete_lead(self, user_id: int, lead_id: int) -> None:
+        """Erase a lead; its position remains."""
+        ids = {"user_id": user_id, "id": lead_id}
+        self._keep_position.rows(ids)
+        self._delete.rows(ids)
+
+    def position(self, user_id: int, lead_id: int) -> Position | None:
+        """Return where a lead of the user's stands, or stood."""
+        ids = {"user_id": user_id, "id": lead_id}
+        rows = self._position.rows(ids) or self._former_position.rows(ids)
+        return Position(*rows[0]) if rows else None
+
+    def page(
+        self,
+        user_id: int,
+        filters: Mapping[str, Any],
+        *,
+        after: Position | None,
+        limit: int,
+        max_bytes: int,
+    ) -> Page:
+        """Return the user's newest leads that pass all filters."""
+        values = queries.page_values(filters, after)
+        names = frozenset(values)
+        if names not in self._pages:
+            self._pages[names] = self._statement(queries.select_page(names))
+        (row,) = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        return queries.page_of(row, limit, max_bytes)
+
+    def count(self, user_id: int, filters: Mapping[str, Any]) -> int:
+        """Return how many of the user's leads pass all filters."""
+        own = Lead.user_id == user_id
+        query = Lead.select(fn.COUNT(Lead.id)).where(own, *queries.where(filters))
+        return int(self._rows(query)[0][0])
+
+    # Many leads
+
+    def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
+        """Return how many leads stand at each status that there are leads at."""
+        counts = Lead.select(Lead.status, fn.COUNT(Lead.id)).group_by(Lead.status)
+        if user_id is not None:
+            counts = counts.where(Lead.user_id == user_id)
+        return dict(self._rows(counts))
+
+    def export_leads(
+        self, names: Iterable[str], filters: Mapping[str, Any], *, user_id: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield leads as they were at the first, each user's together and oldest first."""
+        leads = Lead.select(Lead.user_id, User.name, *queries.columns(names))
+        leads = leads.join(User, JOIN.LEFT_OUTER, on=(User.id == Lead.user_id))
+        if user_id is not None:
+            leads = leads.where(Lead.user_id == user_id)
+        if filters:
+            leads = leads.where(*queries.where(filters))
+        leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
+        with storage_errors:
+            yield from leads.execute(self.database).iterator()
+
+    def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
+        """Return everybody's leads with a higher id, in the order of their ids."""
+        leads = Lead.select(*queries.columns()).where(Lead.id > lead_id)
+        return [_lead(row) for row in self._rows(leads.order_by(Lead.id).limit(limit))]
+
+    def set_score(self, lead_id: int, score: int) -> None:
+        """Set the score of a lead and nothing else of it."""
+        self._run(Lead.update(score=score).where(Lead.id == lead_id))
+
+    def move_leads(
+        self,
+        old: int,
+        new: int,
+        filters: Mapping[str, Any],
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> int:
+        """Give the leads of one user that pass the filters to another; return how many."""
+        own = Lead.select(Lead.id).where(Lead.user_id == old, *queries.where(filters))
+        ids = [lead_id for (lead_id,) in self._rows(own)]
+        with self.reindexing(len(ids)):
+            for first in range(0, len(ids), BATCH):
+                self._move(old, new, ids[first : first + BATCH], change)
+        self._share_keys(old, new)
+        return len(ids)
+
+    def _move(
+        self,
+        old: int,
+        new: int,
+        ids: list[int],
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        leads = Lead.select(*queries.columns()).where(Lead.user_id == old, Lead.id.in_(ids))
+        for row in self._rows(leads):
+            self._move_lead.rows({**change(_lead(row)), "user_id": new, "old_user_id": old})
+        # For one user they are as if deleted, for a walk that goes on; for the other they are back.
+        kept = [DeletedLead.user_id, DeletedLead.id, DeletedLead.created_at]
+        moved = Lead.select(Value(old), Lead.id, Lead.created_at)
+        moved = moved.where(Lead.user_id == new, Lead.id.in_(ids))
+        self._run(DeletedLead.insert_from(moved, kept).on_conflict_ignore())
+        back = DeletedLead.delete().where(DeletedLead.user_id == new, DeletedLead.id.in_(ids))
+        self._run(back)
+
+    def _share_keys(self, old: int, new: int) -> None:
+        """Let the keys of ``old`` that made what is now a lead of ``new`` be keys of both."""
+        made = [Idempotency.key, Idempotency.digest, Idempotency.lead_id, Idempotency.created_at]
+        moved = Lead.select(SQL("1")).where(Lead.user_id == new, Lead.id == Idempotency.lead_id)
+        keys = Idempotency.select(Value(new), *made).where(
+            Idempotency.user_id == old, fn.EXISTS(moved)
+        )
+        shared = Idempotency.insert_from(keys, [Idempotency.user_id, *made])
+        self._run(shared.on_conflict_ignore())
+
+    def forget_user(self, user_id: int) -> int:
+        """Erase a user's leads, their positions and the user's keys; return how many leads."""
+        count = self.count(user_id, {})
+        with self.reindexing(count):
+            for table in OWNED:
+                self._run(table.delete().where(table.user_id == user_id))
+        return count
+
+    def reindexing(self, count: int) -> AbstractContextManager[None]:
+        """Let a block that writes so many leads index all of them anew, where that is faster."""
+        return nullcontext()
+
+    # Users and tokens
+
+    def add_user(self, name: str, created_at: str) -> int:
+        """Add a user and return the id."""
+        try:
+            return int(self._run(User.insert(name=name, created_at=created_at)))
+        except IntegrityError as error:
+            raise NameTakenError(f"user {name!r} exists already") from error
+
+    def users(self) -> list[dict[str, Any]]:
+        """Return every user's ``id``, ``name`` and ``created_at``, in the order of the ids."""
+        with storage_errors:
+            return list(User.select().order_by(User.id).dicts().execute(self.database))
+
+    def user_id(self, name: str) -> int | None:
+        """Return the id of the user with this name, None if there is none."""
+        rows = self._rows(User.select(User.id).where(User.name == name))
+        return int(rows[0][0]) if rows else None
+
+    def has_user(self, user_id: int) -> bool:
+        """Return whether there is a user with this id."""
+        return bool(self._rows(User.select(User.id).where(User.id == user_id)))
+
+    def rename_user(self, user_id: int, name: str) -> None:
+        """Give a user another name."""
+        try:
+            self._run(User.update(name=name).where(User.id == user_id))
+        except IntegrityError as error:
+            raise NameTakenError(f"user {name!r} exists already") from error
+
+    def delete_user(self, user_id: int) -> None:
+        """Delete a user and the user's tokens, but no leads."""
+        # Not left to the foreign key: in a host's database those may be off.
+        self._run(Token.delete().where(Token.user == user_id))
+        self._run(User.delete().where(User.id == user_id))
+
+    def add_token(self, user_id: int, values: Mapping[str, Any]) -> None:
+        """Store a token."""
+        self._run(Token.insert(user=user_id, **values))
+
+    def tokens(self, user_id: int | None = None) -> list[dict[str, Any]]:
+        """Return tokens in the order of their ids: what was stored, and the ``user_name``."""
+        tokens = Token.select(Token, User.name.alias("user_name")).join(User).order_by(Token.id)
+        if user_id is not None:
+            tokens = tokens.where(Token.user == user_id)
+        with storage_errors:
+            return list(tokens.dicts().execute(self.database))
+
+    def delete_token(self, token_id: int) -> bool:
+        """Delete a token; return whether there was one."""
+        return bool(self._run(Token.delete().where(Token.id == token_id)))
+
+    def token(self, digest: str) -> TokenRecord | None:
+        """Return the token with this digest, None if there is none."""
+        rows = self._token.rows({"digest": digest})
+        return TokenRecord(*rows[0]) if rows else None
+
+    def note_token_use(self, token_id: int, now: str) -> None:
+        """Note when a token was used, unless that would have to wait for another writer."""
+        with suppress(StorageUnavailableError), self.no_wait():
+            self._note_use.rows({"token_id": token_id, "now": now})
+
+    # Idempotency keys
+
+    def key(self, user_id: int, key: str, since: str) -> KeyRecord | None:
+        """Return what a user's key was used for after ``since``, None if it was not."""
+        rows = self._key.rows({"user_id": user_id, "key": key, "since": since})
+        return KeyRecord(*rows[0]) if rows else None
+
+    def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
+        """Remember what a user's key was used for, and forget some that are not after ``since``."""
+        values = {"user_id": user_id, "key": key, **record._asdict()}
+        self._sweep_keys.rows(values | {"since": since, "limit": SWEPT_KEYS})
+        self._keep_key.rows(values | {"created_at": now})
+
+    def _rows(self, query: Any) -> list[tuple[Any, ...]]:
+        """Run a query and return its rows."""
+        with storage_errors, driver_errors:
+            sql, values = self.database.get_sql_context().sql(query).query()
+            rows: list[tuple[Any, ...]] = self.database.execute_sql(sql, values).fetchall()
+        return rows
+
+    def _run(self, query: Any) -> Any:
+        """Run a query that writes; return the new row's id, or how many rows it wrote."""
+        with storage_errors:
+            return query.execute(self.database)
+
+
+def _lead(row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(FIELDS, row, strict=True))

@@ -1,0 +1,42 @@
+"""All that only SQLite speaks."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from leads_service.exceptions import ConfigError
+from leads_service.storage.sqlite.storage import SqliteFileStorage
+
+
+def open_url(url: str, busy_timeout: float) -> SqliteFileStorage:
+    """Return the storage on the file that a URL names, which need not exist.
+
+    Raises:
+        ConfigError: The URL names no file, or one that can't be written.
+
+    """
+    file = _file(url)
+    try:
+        if not file.parent.is_dir():
+            raise ConfigError(f"LEADS_DATABASE: the folder {file.parent} does not exist; create it")
+        usable = not file.exists() or file.is_file()
+        if not usable or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
+    except OSError as error:
+        raise ConfigError(f"LEADS_DATABASE: {file} can't be used: {error.strerror}") from error
+    return SqliteFileStorage(file, busy_timeout=busy_timeout)
+
+
+def _file(url: str) -> Path:
+    with suppress(ValueError):  # no URL at all
+        parts = urlsplit(url)
+        path = unquote(parts.path).removeprefix("/")
+        beyond_the_path = parts.netloc or parts.query or parts.fragment
+        named = path not in ("", ":memory:") and "\0" not in path
+        if parts.scheme == "sqlite" and named and not beyond_the_path:
+            return Path(path).resolve()  # SQLite keeps its log beside the file, not beside a link
+    raise ConfigError(
+        "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
+        f"with %23, %25 and %3F for #, % and ?, not {url!r}"
+    )
