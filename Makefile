@@ -28,6 +28,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --recursive leads_service --severity-level medium --confidence-level medium
 	$(BIN)/pip check --disable-pip-version-check
 	$(BIN)/pytest --numprocesses auto

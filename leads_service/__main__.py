@@ -6,9 +6,9 @@ from io import TextIOWrapper
 
 from flask.cli import ScriptInfo
 
-from leads_service.app import application
+from leads_service.app import application, create_app
 from leads_service.cli import commands
-from leads_service.cli.openapi import openapi
+from leads_service.cli.openapi import openapi_command
 from leads_service.stub.command import stub
 
 
@@ -21,7 +21,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a name may hold what the terminal can't show
             stream.reconfigure(errors="backslashreplace")
     sys.path.append("")  # the current folder, where a LEADS_SCORER of one's own is likely to lie
-    for command in (stub, openapi):  # they make an application; the others are a part of one
+    for command in (stub, openapi_command(create_app)):  # which no application has
         commands.add_command(command)
     commands(obj=ScriptInfo(create_app=application), prog_name="leads-service")
 

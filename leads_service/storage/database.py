@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from peewee import JOIN, SQL, Database, IntegrityError, Value, fn
+from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, Value, fn
 
 from leads_service._compat.peewee import driver_errors
 from leads_service.exceptions import NameTakenError, StorageUnavailableError, UserGoneError
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import KeyRecord, Page, Position, TokenRecord
-from leads_service.storage.errors import storage_errors
+from leads_service.storage.errors import raise_translated, storage_errors
 from leads_service.storage.models import OWNED, DeletedLead, Idempotency, Lead, Token, User
 from leads_service.storage.queries import Statement
 
@@ -50,8 +50,10 @@ class DatabaseStorage:
 
     def connect(self) -> bool:
         """Open a connection for this thread, unless it has one; return whether it had none."""
-        with storage_errors:
+        try:
             return bool(self.database.connect(reuse_if_open=True))
+        except PeeweeException as error:
+            raise_translated(error)
 
     def close(self) -> None:
         """Give this thread's connection back."""

@@ -1,6 +1,7 @@
 """What a database's errors are to the services."""
 
 from types import TracebackType
+from typing import NoReturn
 
 from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, ProgrammingError
 
@@ -10,8 +11,20 @@ from leads_service.exceptions import StorageUnavailableError
 PROGRAMMING_ERRORS = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
 
+def raise_translated(error: PeeweeException) -> NoReturn:
+    """Raise what the services get for an error of Peewee's.
+
+    Raises:
+        PeeweeException: The error itself, if it is a mistake.
+        StorageUnavailableError: It is none.
+    """
+    if isinstance(error, PROGRAMMING_ERRORS):
+        raise error
+    raise StorageUnavailableError(str(error)) from error
+
+
 class StorageErrors:
-    """Turns what Peewee raises in a block, but for mistakes, into StorageUnavailableError."""
+    """Calls ``raise_translated`` for what Peewee raises in a block; can be entered many times."""
 
     def __enter__(self) -> None:
         pass
@@ -22,8 +35,8 @@ class StorageErrors:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, PeeweeException) and not isinstance(error, PROGRAMMING_ERRORS):
-            raise StorageUnavailableError(str(error)) from error
+        if isinstance(error, PeeweeException):
+            raise_translated(error)
 
 
 storage_errors = StorageErrors()

@@ -12,6 +12,7 @@ from peewee import (
     Database,
     Expression,
     Node,
+    PeeweeException,
     Select,
     Tuple,
     Value,
@@ -21,7 +22,7 @@ from peewee import (
 from leads_service._compat.peewee import driver_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
 from leads_service.storage.base import Page, Position
-from leads_service.storage.errors import storage_errors
+from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import DeletedLead, Idempotency, Lead, Token, User
 
 Query = Any  # one of Peewee's, on models whose columns a type checker can't know
@@ -57,10 +58,12 @@ class Statement:
             StorageUnavailableError: The database can't be used.
 
         """
-        with storage_errors:
+        try:
             cursor = self._database.execute_sql(self.sql, [values[name] for name in self.names])
             with driver_errors:  # raised while the rows are read
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
+        except PeeweeException as error:
+            raise_translated(error)
         return rows
 
 

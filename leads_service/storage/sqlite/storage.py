@@ -18,7 +18,7 @@ from leads_service.exceptions import (
 )
 from leads_service.lead import FIELDS
 from leads_service.storage.database import DatabaseStorage
-from leads_service.storage.errors import PROGRAMMING_ERRORS, storage_errors
+from leads_service.storage.errors import PROGRAMMING_ERRORS, raise_translated, storage_errors
 from leads_service.storage.models import Lead
 from leads_service.storage.sqlite import backup, migrations
 from leads_service.storage.sqlite.database import PRAGMAS, Sqlite, has_safe_wal_reset
@@ -77,19 +77,25 @@ class SqliteStorage(DatabaseStorage):
             if is_ours:
                 self.dispose()
 
+    def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
+        """Run the block in a transaction that may write; within another one, as a part of it."""
+        return self._writing_in_bulk() if bulk else self._writing()
+
     @contextmanager
-    def writing(self, *, bulk: bool = False) -> Iterator[None]:
-        """Run the block in a transaction that may write; within another one, as a part of it.
+    def _writing_in_bulk(self) -> Iterator[None]:
+        with self._pragmas(cache_size=BULK_CACHE), self._writing():
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Run the block in a transaction.
 
         A transaction that turns from reading to writing fails at once when another one has written,
         whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
         """
         is_committing = False
         try:
-            with (
-                self._pragmas(cache_size=BULK_CACHE) if bulk else nullcontext(),
-                self._transaction(),
-            ):
+            with self._transaction():
                 yield
                 is_committing = True
         except (*PROGRAMMING_ERRORS, CommitOutcomeUnknownError):
@@ -100,9 +106,9 @@ class SqliteStorage(DatabaseStorage):
                 self._make_room()
             if is_committing and reason not in BEFORE_COMMIT:
                 raise CommitOutcomeUnknownError(str(error)) from error
-            if isinstance(error, StorageUnavailableError):
-                raise
-            raise StorageUnavailableError(str(error)) from error
+            if isinstance(error, PeeweeException):
+                raise_translated(error)
+            raise
 
     def _transaction(self) -> AbstractContextManager[Any]:
         with storage_errors:
