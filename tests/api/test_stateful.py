@@ -254,6 +254,7 @@ class Users(stateful.RuleBasedStateMachine):
         self.folder.cleanup()
 
 
+@pytest.mark.slow
 def test_any_sequence() -> None:
     chosen = settings(
         max_examples=int(EXAMPLES or 60),

@@ -10,7 +10,7 @@ from flask import Flask
 
 from leads_service import init_app
 from tests.cli.expected import SQLITE, USERS
-from tests.helpers import MIGRATIONS, Run, assert_refused, connect, leads_service
+from tests.helpers import MIGRATIONS, Run, assert_refused, connect
 
 
 def test_db_status_of_an_empty_file(program: Run, tmp_path: Path) -> None:
@@ -120,14 +120,14 @@ def test_places_that_are_none(
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_that_is_no_database(program: Run, url: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_database(program: Run, tmp_path: Path) -> None:
     file = tmp_path / "leads.db"
     text = "Anything that is long enough not to be an empty file.\n" * 20
     file.write_text(text)
     for answer in (
         program("db", "migrate"),
         program("user", "list"),
-        leads_service("serve", LEADS_DATABASE=url),
+        program("serve"),
     ):
         assert_refused(answer, str(file), "file is not a database")
     assert_refused(

@@ -142,6 +142,7 @@ def test_damage_is_found(run: Run, alice: Caller, database_file: Path, tmp_path:
     assert not (tmp_path / "copy.db").exists()
 
 
+@pytest.mark.system
 def test_a_running_server_keeps_its_store(url: str, tmp_path: Path) -> None:
     """Even one that nobody has asked for anything yet."""
     environment = {"LEADS_DATABASE": url}

@@ -17,7 +17,8 @@ pytest_plugins = ["pytester"]
 
 LEADS = "/v1/leads"
 ALICE = {"Authorization": "Bearer alice-token", "Content-Type": "application/json"}
-WITHOUT = ("-p", "no:hypothesispytest", "-p", "no:schemathesis")  # which are slow to start
+# Two are slow to start, and the third would shuffle.
+WITHOUT = ("-p", "no:hypothesispytest", "-p", "no:schemathesis", "-p", "no:randomly")
 ORIGIN = {"Origin": "https://ui.test"}
 HELPERS = """
 import json
@@ -63,6 +64,7 @@ def passed(pytester: pytest.Pytester, tests: str, count: int, *options: str) -> 
     result.assert_outcomes(passed=count)
 
 
+@pytest.mark.system
 def test_the_fixture(pytester: pytest.Pytester) -> None:
     tests = """
 def test_what_it_has(leads_stub):
@@ -87,6 +89,7 @@ def test_each_test_begins_anew(leads_stub, turn):
     passed(pytester, tests, 3)
 
 
+@pytest.mark.system
 def test_without_the_extra(pytester: pytest.Pytester) -> None:
     """A test that asks for the fixture is told what to install; others run as ever."""
     pytester.makeconftest("import sys\nsys.modules['flask_swagger_ui'] = None")
@@ -99,6 +102,7 @@ def test_without_the_extra(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.system
 def test_a_stub_for_each_worker(pytester: pytest.Pytester) -> None:
     """Through a pipe they meet while both are up."""
     os.mkfifo(pytester.path / "pipe")

@@ -17,9 +17,9 @@ from tests.helpers import BIN, running
 from tests.stub.calls import ALICE, BOB, CALLS, Make, answers
 
 PROGRAM = [str(BIN / "leads-service"), "stub", "--port", "0"]
-
-
 NONSENSE = {"LEADS_DATABASE": "nonsense", "LEADS_SCORER": "nonsense", "LEADS_PROXY_HOPS": "x"}
+
+pytestmark = pytest.mark.system
 
 
 def over_http(process: subprocess.Popen[str], calls: list[Any]) -> list[tuple[int, Any, bytes]]:

@@ -1,4 +1,4 @@
-"""The files under deploy/ fit the service and each other; tests/test_litestream.py runs one."""
+"""The files under deploy/ fit the service and each other; test_litestream.py runs one."""
 
 import json
 import re
