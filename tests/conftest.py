@@ -1,22 +1,12 @@
-"""Fixtures: an application on a database of its own, two users, and a server in its own process."""
+"""Fixtures: an application on a database of its own, two users, and its commands."""
 
 import logging
 import os
-import re
-import signal
-import socket
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
-from inspect import signature
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import pytest
-from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
@@ -24,41 +14,13 @@ from peewee import SqliteDatabase
 
 from leads_service import create_app, init_app
 from leads_service.state import AppState
+from tests.helpers import APART, Answer, Caller, Clock, Run, answer_of, caller, connect, insert
 
 # Each example's time depends on the machine; how many there are bounds the whole.
 settings.register_profile(
     "leads", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("leads")
-
-BIN = Path(sys.executable).parent
-MIGRATIONS = ("0001_initial", "0002_idempotency", "0003_deleted")
-APPLIED = "".join(f"applied {name}\n" for name in MIGRATIONS)
-ROOT = Path(__file__).parent.parent
-
-# Before click 8.2 a runner mixes what a command prints with what it complains of, unless told so.
-APART = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 22, 3, 11, 123456, UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def move(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
-class Caller(NamedTuple):
-    """A user as a client knows them."""
-
-    id: int
-    token: str
-    client: FlaskClient
 
 
 @pytest.fixture(autouse=True)
@@ -75,21 +37,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'leads.db'}"
+def database_file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.db"
 
 
 @pytest.fixture
-def app(url: str, clock: Clock, request: pytest.FixtureRequest) -> Flask:
+def url(database_file: Path) -> str:
+    return f"sqlite:///{database_file}"
+
+
+@pytest.fixture
+def app(url: str, database_file: Path, clock: Clock, request: pytest.FixtureRequest) -> Flask:
     """The service alone, or as a part of a host with a database of the host's."""
     if getattr(request, "param", "alone") == "alone":
         return create_app({"LEADS_DATABASE": url}, clock=clock)
     host = Flask("host")
-    init_app(host, database=SqliteDatabase(url.removeprefix("sqlite:///")), clock=clock)
+    init_app(host, database=SqliteDatabase(database_file), clock=clock)
     return host
-
-
-alone_and_embedded = pytest.mark.parametrize("app", ["alone", "embedded"], indirect=True)
 
 
 @pytest.fixture
@@ -101,15 +65,6 @@ def service(app: Flask) -> AppState:
 def client(app: Flask) -> FlaskClient:
     """A client without a token."""
     return app.test_client()
-
-
-def caller(app: Flask, name: str, **token: object) -> Caller:
-    accounts = app.extensions["leads_service"].accounts
-    user_id = accounts.add_user(name)
-    secret = accounts.create_token(name, **token)
-    client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
-    return Caller(user_id, secret, client)
 
 
 @pytest.fixture
@@ -130,89 +85,55 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     logging.getLogger("leads_service").removeHandler(caplog.handler)
 
 
-def open_files() -> list[str]:
-    """Return the path of every file that this process has open, once for each descriptor."""
-    paths = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the descriptor that lists them
-            paths.append(os.readlink(link))
-    return paths
+@pytest.fixture
+def raw(app: Flask, url: str) -> Iterator[sqlite3.Connection]:
+    """The store of the application, without the application."""
+    with connect(url) as connection:
+        yield connection
 
 
-class Server(NamedTuple):
-    """A running service, and the token of its one user."""
+@pytest.fixture
+def invoke(app: Flask) -> Run:
+    """Commands of the application, as ``flask leads …`` has them."""
+    runner = app.test_cli_runner(**APART)
 
-    url: str
-    token: str
-    process: subprocess.Popen[str]
+    def invoke(*words: object, stdin: str | bytes = "") -> Answer:
+        arguments = ["leads", *map(str, words)]
+        return answer_of(runner.invoke(args=arguments, input=stdin, catch_exceptions=False))
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return invoke
 
 
-@contextmanager
-def running(
-    command: list[str], environment: dict[str, str], stderr: int | IO[str] | None = None
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a command until the block ends, or it does."""
-    process = subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        cwd=ROOT,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-        process.stdout.close()
+@pytest.fixture
+def run(invoke: Run) -> Run:
+    """The same, when it is known how the command ends."""
+
+    def run(*words: object, stdin: str | bytes = "", code: int = 0) -> Answer:
+        answer = invoke(*words, stdin=stdin)
+        assert answer.code == code, answer.output
+        return answer
+
+    return run
 
 
-@contextmanager
-def serve(
-    url: str, *options: str, log: IO[str] | None = None, **environment: str
-) -> Iterator[Server]:
-    """Run ``leads-service serve`` with a first user until the block ends."""
-    port = free_port()
-    command = [BIN / "leads-service", "serve", "--port", port, "--first-user", "admin", *options]
-    environment = {"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "warning"} | environment
-    with running([str(word) for word in command], environment, log) as process:
-        base = f"http://127.0.0.1:{port}"
-        token = wait_for_token(process)
-        wait_until_ready(port)
-        yield Server(base, token, process)
+@pytest.fixture
+def ten_leads(alice: Caller, bob: Caller, clock: Clock) -> None:
+    """Eight leads of Alice, two of Bob; some time later."""
+    statuses = ["new", "new", "new", "contacted", "converted", "converted", "lost", "lost"]
+    for user, names in ((alice, statuses), (bob, ["qualified", "converted"])):
+        for number, status in enumerate(names, 1):
+            lead = user.client.post("/v1/leads", json={"company_id": number}).json
+            user.client.patch(f"/v1/leads/{lead['id']}", json={"status": status})
+    clock.move(days=1)
 
 
-def wait_for_token(process: subprocess.Popen[str]) -> str:
-    for line in process.stdout:
-        if match := re.search(r"leads_[\w-]{43}", line):
-            return match[0]
-    raise AssertionError(f"the server printed no token and ended with {process.wait()}")
-
-
-def wait_until_ready(port: int) -> None:
-    """Block until the server has answered; the kernel keeps the question until somebody can."""
-    deadline = datetime.now(UTC) + timedelta(seconds=30)
-    while datetime.now(UTC) < deadline:
-        with suppress(ConnectionRefusedError), closing(HTTPConnection("127.0.0.1", port)) as probe:
-            probe.request("GET", "/healthz")
-            assert probe.getresponse().status == 200
-            return
-    raise AssertionError("the server did not come up within 30 seconds")
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server with two workers for all tests that need a real one."""
-    with serve(
-        f"sqlite:///{tmp_path_factory.mktemp('server') / 'leads.db'}",
-        *("--workers", "2"),
-        LEADS_AUTH_FAILURES="0",  # tests guess a lot
-    ) as it:
-        yield it
+@pytest.fixture
+def newer(app: Flask, url: str) -> str:
+    """The URL of a store that a later version has migrated."""
+    with connect(url) as connection:
+        insert(
+            connection,
+            "leads_migration",
+            {"name": "9999_teams", "applied": "2027-01-01 00:00:00"},
+        )
+    return url

@@ -4,24 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Caller, Clock, caller
 from flask import Flask, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from leads_service import create_app
-from leads_service.exceptions import ConfigError
-
-
-def test_default_database_is_in_the_instance_folder(tmp_path: Path) -> None:
-    create_app(instance_path=str(tmp_path / "instance"))
-    assert (tmp_path / "instance" / "leads.db").is_file()
-
-
-def test_instance_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="set LEADS_DATABASE to a writable place"):
-        create_app(instance_path=str(tmp_path / "file" / "instance"))
+from tests.helpers import Caller, Clock, caller
 
 
 def test_the_environment_sets_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +83,7 @@ def test_async_functions_are_not_called_as_others_are(app: Flask) -> None:
 
 
 def test_a_scorer_of_ones_own(url: str, clock: Clock) -> None:
-    app = create_app({"LEADS_DATABASE": url, "LEADS_SCORER": "scorers:by_notes"}, clock=clock)
+    app = create_app({"LEADS_DATABASE": url, "LEADS_SCORER": "tests.scorers:by_notes"}, clock=clock)
     client = caller(app, "carol").client
     assert client.post("/v1/leads", json={"company_id": 1, "notes": "123"}).json["score"] == 3
     assert client.patch("/v1/leads/1", json={"notes": "12345"}).json["score"] == 5
@@ -122,3 +110,9 @@ def test_two_applications_in_one_process(tmp_path: Path) -> None:
     clients = [caller(app, "alice").client for app in apps]
     clients[0].post("/v1/leads", json={"company_id": 1})
     assert [len(client.get("/v1/leads").json["data"]) for client in clients] == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["instance", "50% #1? a%20b ë"])
+def test_the_instance_folder(tmp_path: Path, name: str) -> None:
+    create_app(instance_path=str(tmp_path / name))
+    assert (tmp_path / name / "leads.db").exists()

@@ -1,0 +1,14 @@
+"""What is stored of leads."""
+
+import sqlite3
+from typing import Any
+
+
+def scores(raw: sqlite3.Connection) -> list[int]:
+    return [score for (score,) in raw.execute("SELECT score FROM leads_lead ORDER BY id")]
+
+
+def everything_else(raw: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return what rescoring must not change."""
+    columns = "id, user_id, company_id, status, notes, created_at, updated_at"
+    return raw.execute(f"SELECT {columns} FROM leads_lead ORDER BY id").fetchall()  # noqa: S608

@@ -1,0 +1,78 @@
+"""Which way SQLite takes to a page: straight to its first lead, whatever is asked for."""
+
+from datetime import date
+from itertools import chain, combinations
+from typing import Any
+
+import pytest
+from peewee import SqliteDatabase
+
+from leads_service.state import AppState
+from leads_service.storage import queries
+from leads_service.storage.base import Position
+from leads_service.storage.queries import Statement
+from tests.helpers import Caller
+
+FILTERS: dict[str, Any] = {
+    "status": "new",
+    "company_id": 1,
+    "min_score": 10,
+    "max_score": 90,
+    "created_after": date(2026, 1, 1),
+    "created_before": date(2026, 12, 31),
+}
+NONE_ONE_OR_TWO = list(chain.from_iterable(combinations(FILTERS, size) for size in (0, 1, 2)))
+LAST = [None, Position("2026-06-01T00:00:00.000000Z", 5)]
+
+
+def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | None) -> str:
+    """Return SQLite's plan for a page, a line per step."""
+    values = queries.page_values(filters, last)
+    statement = Statement(database, queries.select_page(values))
+    rows = database.execute_sql(
+        f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names)
+    )
+    return "\n".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize("last", LAST, ids=["first page", "cursor"])
+@pytest.mark.parametrize("names", NONE_ONE_OR_TWO, ids="+".join)
+def test_plan(service: AppState, names: tuple[str, ...], last: Position | None) -> None:
+    steps = plan(
+        service.storage.database, {name: FILTERS[name] for name in names}, last
+    ).splitlines()
+    reading = [step for step in steps if "INDEX leads_lead" in step]
+    assert len(reading) == 1, "one index is read, and it alone decides what is read of it"
+    for equal in {"status", "company_id"} & set(names):
+        assert f"{equal}=?" in reading[0]
+    by_score = not {"min_score", "max_score"}.isdisjoint(names)
+    assert ("score=?" in reading[0]) is by_score
+    ends = {"created_after": ">?", "created_before": "<?"}
+    for end in ends.keys() & set(names):
+        if end == "created_after" or last is None:
+            assert f"created_at{ends[end]}" in reading[0]
+    if last is not None:
+        assert "(created_at,id)<(?,?)" in reading[0] or "created_at<?" in reading[0]
+    # All that is ever sorted are the newest leads of each score, a page of each at most.
+    sorting = [step for step in steps if "TEMP B-TREE" in step]
+    assert bool(sorting) is by_score
+    assert not any(step.startswith("SCAN") and "leads_lead" in step for step in steps)
+
+
+def test_of_two_ends_in_time_the_nearer_one_counts() -> None:
+    before = {"created_before": date(2026, 6, 1)}
+    earlier = Position("2026-05-31T00:00:00.000000Z", 1)
+    later = Position("2026-06-02T00:00:00.000000Z", 2)
+    assert queries.page_values(before, earlier) == {
+        "cursor": 1,
+        "cursor_created_at": "2026-05-31T00:00:00.000000Z",
+    }
+    assert queries.page_values(before, later) == {"created_before": "2026-06-01T23:59:59.999999Z"}
+
+
+def test_a_cursor_after_the_end_in_time(alice: Caller) -> None:
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).json
+    early = f"/v1/leads?created_before=2026-11-21&cursor={lead['id']}"
+    late = f"/v1/leads?created_before=2026-11-22&cursor={lead['id']}"
+    assert alice.client.get(early).json["data"] == []
+    assert alice.client.get(late).json["data"] == []
