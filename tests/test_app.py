@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from leads_service import create_app
-from tests.helpers import Caller, Clock, caller
+from tests.helpers import Caller, Clock, caller, with_trusted_hosts
 
 
 def test_the_environment_sets_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,7 @@ def test_mounted_under_a_path(app: Flask, alice: Caller) -> None:
     assert (led.status_code, led.headers["Location"]) == (303, "/crm/docs")
 
 
+@with_trusted_hosts
 @pytest.mark.parametrize("path", ["/v1/leads", "/v1/leads/1", "/v1/nothing", "/healthz", "/no"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 def test_hosts_that_are_not_trusted(app: Flask, alice: Caller, method: str, path: str) -> None:
@@ -64,6 +65,7 @@ def test_hosts_that_are_not_trusted(app: Flask, alice: Caller, method: str, path
         assert answer.status_code != 400
 
 
+@with_trusted_hosts
 def test_where_a_lead_is_on_a_trusted_host(app: Flask, alice: Caller) -> None:
     app.config["TRUSTED_HOSTS"] = ["crm.test"]
     for host, statuses in (("evil.test", (400,)), ("crm.test", (201,))):

@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 from leads_service import create_app
 from leads_service.stub import Stub
-from tests.helpers import Caller
+from tests.helpers import Caller, with_trusted_hosts
 
 ORIGIN = "https://app.example.com"
 ORIGINS = f"http://localhost:3000, {ORIGIN}"
@@ -135,6 +135,7 @@ def test_without_origins_nothing_is_allowed(url: str) -> None:
         assert "Vary" not in answer.headers
 
 
+@with_trusted_hosts
 def test_a_host_that_is_not_trusted(app: Flask, client: FlaskClient) -> None:
     app.config["TRUSTED_HOSTS"] = ["crm.test"]
     for path in ("/v1/leads", "/v1/lead"):

@@ -3,9 +3,10 @@
 import pytest
 
 from leads_service import create_app
-from tests.helpers import caller
+from tests.helpers import caller, with_trusted_hosts
 
 
+@with_trusted_hosts
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
@@ -40,6 +41,7 @@ def test_a_forwarded_prefix_that_is_none(url: str, prefix: str) -> None:
         assert made.headers["Location"].startswith(f"http://localhost{seen}/v1/leads/")
 
 
+@with_trusted_hosts
 def test_the_host_that_a_proxy_names_is_one_of_them(url: str) -> None:
     settings = {"LEADS_DATABASE": url, "LEADS_HOSTS": "leads.example.com", "LEADS_PROXY_HOPS": 1}
     client = create_app(settings).test_client()

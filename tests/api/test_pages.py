@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
 from leads_service import __version__
-from tests.helpers import Caller
+from tests.helpers import Caller, with_trusted_hosts
 
 ADDRESSES = {
     "leads": "/v1/leads",
@@ -149,6 +149,7 @@ def test_docs_files_come_whole_and_once(client: FlaskClient) -> None:
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
 
 
+@with_trusted_hosts
 @pytest.mark.parametrize("host", ["", "a,b", 'a"b', "é", "h:999999", "a b"])
 def test_addresses_have_a_host_whatever_is_sent(alice: Caller, host: str) -> None:
     overrides = {"HTTP_HOST": host, "SERVER_NAME": "crm.test", "SERVER_PORT": "8000"}

@@ -11,7 +11,7 @@ from peewee import OperationalError, SqliteDatabase
 
 from leads_service import create_app, init_app
 from tests.embed.hosts import DOCUMENTED, LEADS
-from tests.helpers import APART, README
+from tests.helpers import APART, README, with_trusted_hosts
 from tests.scorers import raises
 
 
@@ -102,7 +102,7 @@ def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
     assert "`flask leads token create NAME`" in str(document["components"]["securitySchemes"])
 
 
-@pytest.mark.skipif("TRUSTED_HOSTS" not in Flask.default_config, reason="Flask 3.0 has none")
+@with_trusted_hosts
 def test_hosts_that_the_host_does_not_trust(host: Flask) -> None:
     client = host.test_client()
     client.get("/login/7")

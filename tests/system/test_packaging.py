@@ -43,6 +43,9 @@ if __name__ == "__main__":
 """
 
 
+pytestmark = pytest.mark.slow  # each of them needs what was built
+
+
 class Built(NamedTuple):
     """The sources, what was built from them, and where the wheel is installed."""
 

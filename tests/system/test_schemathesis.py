@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import BIN, Server, serve
 
 # All checks and all phases, and a warning fails as well. The seed fixes what is sent.
@@ -100,6 +102,7 @@ def filter_failure(context, failure, case, response):
 """
 
 
+@pytest.mark.slow
 def test_every_answer_is_as_documented(url: str, tmp_path: Path) -> None:
     with serve(url, LEADS_AUTH_FAILURES="0") as server:
         run_schemathesis(server, tmp_path)
