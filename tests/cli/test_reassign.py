@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from leads_service.exceptions import ScorerError, points_by_stage
+from leads_service.exceptions import ScorerError
+from leads_service.scoring import points_by_stage
 from leads_service.state import AppState
 from leads_service.storage.database import BATCH
 from leads_service.storage.models import Idempotency
