@@ -14,6 +14,7 @@ PACKAGE = Path(leads_service.__file__).parent
 ROOMS = {
     "__init__": {"app", "embed", "version"},
     "__main__": {"app", "cli", "contract", "stub"},
+    "_compat": set(),
     "addresses": set(),
     "api": {
         "addresses",
@@ -54,7 +55,7 @@ ROOMS = {
         "schemas",
         "scoring",
     }
-    | {"extras", "files", "owners", "service", "sqlite", "transfer"},
+    | {"_compat", "extras", "files", "owners", "service", "sqlite", "transfer"},
     "config": set(),
     "extras": {"config"},
     "copies": {"db"},
@@ -107,6 +108,7 @@ WITH_FLASK = {
     "addresses",
     "__init__",
     "__main__",
+    "_compat",
     "api",
     "app",
     "auth",
