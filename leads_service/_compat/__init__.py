@@ -1,1 +1,5 @@
-"""Every use of a private API of a dependency, with its reason, and a test for each."""
+"""Uses of private or undocumented parts of dependencies, a module for each dependency.
+
+Each wrapper says what the public API lacks. ``tests/test_compat.py`` has a test for each, which
+fails when a new release behaves otherwise.
+"""

@@ -240,9 +240,9 @@ def test_a_worker_that_is_killed_is_replaced_every_time(url: str, tmp_path: Path
 def test_workers_that_die_at_once_are_replaced_later_and_later() -> None:
     pauses = [0.0]
     for _ in range(8):
-        pauses.append(next_pause(pauses[-1], lived=1))
+        pauses.append(next_pause(pauses[-1], lifetime=1))
     assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
-    assert next_pause(5, lived=60) == 0
+    assert next_pause(5, lifetime=60) == 0
 
 
 def test_a_stop_while_a_worker_is_missing(url: str) -> None:

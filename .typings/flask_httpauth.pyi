@@ -1,0 +1,16 @@
+# What leads_service uses of Flask-HTTPAuth, which has no type hints.
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from werkzeug.datastructures import Authorization
+
+_Verify = TypeVar("_Verify", bound=Callable[[str], Any])
+
+class HTTPTokenAuth:
+    def __init__(
+        self, scheme: str = "Bearer", realm: str | None = None, header: str | None = None
+    ) -> None: ...
+    def verify_token(self, f: _Verify) -> _Verify: ...
+    def get_auth(self) -> Authorization | None: ...
+    def authenticate(self, auth: Authorization, stored_password: None) -> Any: ...
+    def authenticate_header(self) -> str: ...

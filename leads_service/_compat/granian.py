@@ -1,0 +1,98 @@
+"""What granian lacks: a say in what happens when a worker dies, and silence about some things."""
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from granian.server import MPServer
+
+# How granian's messages begin of which nobody can make use.
+NOISE = (
+    "Configuration allows spawning",  # more threads than it advises
+    "Unexpected exit from worker",  # of which the subclass of SupervisedServer says more
+)
+
+
+class SuppressNoise(logging.Filter):
+    """Drops granian's messages of which nobody can make use; granian has no setting for one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is worth a line."""
+        return not record.getMessage().startswith(NOISE)
+
+
+@dataclass(frozen=True)
+class DeadWorker:
+    """A worker that has ended without being told to."""
+
+    index: int  # from 0
+    exit_code: int | None  # negative: the signal that ended it
+    lifetime: float  # seconds since it was started, until now
+
+
+class SupervisedServer(MPServer):
+    """Granian's server of several processes, with a main loop of the subclass's own.
+
+    Granian ends all workers when one dies twice within 5.5 seconds, and has no option against that.
+    It may also miss a death, or a signal to stop, that comes while it handles another death. Its
+    main loop is private; everything else stays granian's.
+    """
+
+    def __init__(self, target: str, **options: Any):
+        """Take the options of ``granian.Granian``."""
+        super().__init__(target, **options)
+        # Dead workers are found by looking. What granian lists here itself would make it end with
+        # exit code 1 after a stop that it was told to.
+        self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]
+
+    def supervise(self) -> None:
+        """Watch the workers until ``is_stopping``; the subclass's part."""
+        raise NotImplementedError
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server was told to stop."""
+        return self.interrupt_signal
+
+    def wait_for_event(self, timeout: float | None) -> None:
+        """Wait until a worker dies or a signal comes, for ``timeout`` seconds at most.
+
+        To be called after looking at everything: an event that comes in between ends the next wait.
+        """
+        self.main_loop_interrupt.wait(timeout)
+        self.main_loop_interrupt.clear()
+
+    def dead_workers(self) -> list[DeadWorker]:
+        """Return the workers that have died and are not replaced yet."""
+        now = monotonic()
+        return [
+            DeadWorker(worker.idx, worker.inner.exitcode, now - worker.birth)
+            for worker in self.wrks
+            if not worker.inner.is_alive()
+        ]
+
+    def replace_worker(self, index: int) -> None:
+        """Start a worker in the place of a dead one.
+
+        Raises:
+            OSError: There is no memory, or there are too many processes.
+        """
+        worker = self._spawn_worker(index, self._spawn_target, self._target_loader)
+        start: Any = worker.start  # without types
+        start()
+        self.wrks[index] = worker
+
+    def reload_if_told(self) -> bool:
+        """Replace all workers if SIGHUP has asked for it; return whether it has."""
+        if not self.reload_signal:
+            return False
+        reload_workers: Any = self._reload  # without types
+        reload_workers(self._spawn_target, self._target_loader)
+        return True
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        """Run the subclass's loop in the place of granian's."""
+        self._spawn_target, self._target_loader = spawn_target, target_loader
+        self.supervise()
