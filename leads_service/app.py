@@ -9,7 +9,7 @@ from flask import Flask, Request
 from leads_service import config, logging, metrics, scoring
 from leads_service.api import cors
 from leads_service.api.blueprint import NOT_ROUTED, authenticate, close_request
-from leads_service.api.docs import LeadsApi, pages
+from leads_service.api.docs import OPENAPI, LeadsApi, pages
 from leads_service.api.middleware import SerializeReads, behind_proxies
 from leads_service.api.openapi import SPEC
 from leads_service.api.responses import WholeResponse, error_response
@@ -90,6 +90,7 @@ def create_app(
         throttle=throttle,
     )
     pages.register_in(api, app)
+    app.add_url_rule("/openapi.json", OPENAPI, api.document)
     app.cli.add_command(commands)
     if origins := config.names(app.config["LEADS_CORS_ORIGINS"]):
         cors.allow_origins(app, origins)

@@ -8,6 +8,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from leads_service import cli, config, scoring
+from leads_service._compat.smorest import belongs_to
 from leads_service.accounts import Accounts
 from leads_service.api.auth import UserId, bearer, by_host, id_in_host
 from leads_service.api.blueprint import LeadId
@@ -190,7 +191,7 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
             facts_for(scorer)
         except ConfigError as error:
             raise TypeError(str(error)) from error
-    if api is not None and (not isinstance(api, Api) or not _belongs(api, app)):
+    if api is not None and (not isinstance(api, Api) or not belongs_to(api, app)):
         raise TypeError(f"api must be a flask_smorest.Api of this application, not {api!r}")
     if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
@@ -206,11 +207,6 @@ def _check_users(app: Any, *user_ids: Any) -> None:
     for user_id in user_ids:
         if type(user_id) is not int or abs(user_id) > MAX_INTEGER:
             raise TypeError(f"a user's id must be an integer of 64 bits, not {user_id!r}")
-
-
-def _belongs(api: Api, app: Flask) -> bool:
-    apis = app.extensions.get("flask-smorest", {}).get("apis", {}).values()
-    return any(known["ext_obj"] is api for known in apis)
 
 
 def _check_that_it_lasts(storage: Storage) -> None:

@@ -237,11 +237,11 @@ def owned_by_column(find: Callable[[str], int]) -> Owner:
         fields = dict(row)
         named = fields.pop(OWNER, None)
         if named is None:
-            raise ValidationError("Missing: whose lead is it?", OWNER)
+            raise ValidationError({OWNER: ["Missing: whose lead is it?"]})
         try:
             return find(str(named)), fields
         except AccountError as error:
-            raise ValidationError(str(error), OWNER) from error
+            raise ValidationError({OWNER: [str(error)]}) from error
 
     return owner
 
@@ -290,7 +290,7 @@ def _leads(
             user_id, fields = owner(row)
             values = fields if is_plainly_valid(fields) else _schema.load(fields)
         except ValidationError as error:
-            on_invalid(line, error.normalized_messages(), row)
+            on_invalid(line, error.messages_dict, row)
             continue
         created_at = values.get("created_at", now)
         updated_at = values.get("updated_at", created_at)

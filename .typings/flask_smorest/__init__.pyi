@@ -33,6 +33,7 @@ class Api:
         spec_kwargs: Mapping[str, Any] | None = None,
         config_prefix: str = "",
     ) -> None: ...
+    def init_app(self, app: Flask, *, spec_kwargs: Mapping[str, Any] | None = None) -> None: ...
     def register_blueprint(
         self,
         blp: Blueprint,

@@ -1,12 +1,12 @@
 """What Peewee lacks: translated errors of fetching, the driver's error, some types."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import peewee
-from peewee import Database, PeeweeException
+from peewee import Database, PeeweeException, SqliteDatabase
 
 # Translate the driver's errors in the block into Peewee's. Peewee's methods do so for connecting
 # and executing, but not while rows are fetched. Its own extensions import this wrapper:
@@ -30,16 +30,16 @@ class Cursor(Protocol):
     def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
 
 
-class _Executor(Protocol):
-    def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor: ...
+class Executor(Protocol):
+    """A Peewee database, as far as it runs statements; its stubs leave that without types."""
+
+    def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
+        """Run a statement; raises PeeweeException."""
 
 
 def execute(database: Database, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-    """Run a statement; raises PeeweeException.
-
-    Peewee's stubs leave ``Database.execute_sql()`` without types.
-    """
-    executor: _Executor = database
+    """Run a statement; raises PeeweeException."""
+    executor: Executor = database
     return executor.execute_sql(sql, parameters)
 
 
@@ -63,3 +63,30 @@ def sqlite_error_name(error: PeeweeException) -> str:
     versions of SQLite, its name does not: https://www.sqlite.org/rescode.html.
     """
     return getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+
+
+class PoolableDatabase(SqliteDatabase):
+    """A SQLite database whose subclass says where a thread's connection comes from and goes to.
+
+    Peewee calls two methods for that, of which it documents only the first, and which its own
+    ``playhouse.pool`` overrides: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#pool.
+    """
+
+    def take_connection(self) -> Any:
+        """Return a connection for this thread; raises the driver's error."""
+        return self.new_connection()
+
+    def give_back(self, connection: Any) -> None:
+        """Take this thread's connection back."""
+        connection.close()
+
+    def new_connection(self) -> Any:
+        """Return a connection that Peewee has opened and set up; raises the driver's error."""
+        connect: Callable[[], Any] = super()._connect  # type: ignore[misc]
+        return connect()
+
+    def _connect(self) -> Any:
+        return self.take_connection()
+
+    def _close(self, connection: Any) -> None:
+        self.give_back(connection)

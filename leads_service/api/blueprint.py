@@ -14,6 +14,8 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import BaseConverter
 
+from leads_service._compat.flask import app_error_handler
+from leads_service._compat.smorest import on_document_operation
 from leads_service.api.middleware import READING
 from leads_service.api.openapi import ERRORS_WITHOUT_TOKENS, SECURITY, DocumentedBlueprint
 from leads_service.api.parsing import StrictParser
@@ -43,16 +45,13 @@ class LeadsBlueprint(DocumentedBlueprint):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(_document_access)
+        on_document_operation(self, _document_access)
 
 
-def _document_access(
-    doc: dict[str, Any], given: dict[str, Any], *, app: Flask, **kwargs: Any
-) -> dict[str, Any]:
+def _document_access(doc: dict[str, Any], responses: dict[str, Any], app: Flask) -> dict[str, Any]:
     """Say that an operation needs a token; a host's own login is not for us to describe."""
     if app.extensions[EXTENSION].takes_tokens:
         return doc | {"security": SECURITY}
-    responses = given["manual_doc"]["responses"]
     for status in responses.keys() - ERRORS_WITHOUT_TOKENS.keys():
         del responses[status]
     return doc
@@ -64,7 +63,7 @@ def handle_error(error: Exception) -> Any:
         if error.response is not None:
             return error.get_response()
         if type(error) is not default_exceptions.get(error.code or 0):
-            handler = current_app._find_error_handler(error, [])
+            handler = app_error_handler(current_app, error)
             if handler is not None:
                 return handler(error)
     return error_response(error)
@@ -75,7 +74,12 @@ blp = LeadsBlueprint(
 )
 # Each status by itself: a host's page for one comes before a handler of ours for all. Whatever else
 # goes wrong is Flask's to handle, in a host as the host's own mistakes are.
-for _error in (*default_exceptions, ScorerError, StorageUnavailableError):
+_handled: tuple[int | type[Exception], ...] = (
+    *default_exceptions,
+    ScorerError,
+    StorageUnavailableError,
+)
+for _error in _handled:
     blp.register_error_handler(_error, handle_error)
 
 

@@ -4,22 +4,30 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from mimetypes import guess_type
+from typing import Any
 
-from flask import Response, abort, render_template, request, url_for
+from flask import Flask, Response, abort, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
 from flask_smorest import Api
+from werkzeug.exceptions import HTTPException
 
 from leads_service.api.links import root_address
 from leads_service.api.openapi import DocumentedBlueprint, errors, headers
-from leads_service.api.responses import WholeResponse, empty_response, json_response
+from leads_service.api.responses import (
+    WholeResponse,
+    empty_response,
+    error_response,
+    json_response,
+)
 from leads_service.api.schemas import HealthSchema, LeadsErrorSchema
 from leads_service.config import import_extra
 from leads_service.state import current_state
 
+OPENAPI = "openapi_json"  # the endpoint of the document
 INDEX = {
     "leads": "leads_service.list_leads",
     "docs": "leads_service_pages.docs",
-    "openapi": "api-docs.openapi_json",
+    "openapi": OPENAPI,
     "health": "leads_service_pages.health",
 }
 # Swagger UI's icons are data: images; all else comes from here and no script stands in the page.
@@ -35,16 +43,19 @@ class LeadsApi(Api):
     ERROR_SCHEMA = LeadsErrorSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
 
-    def _openapi_json(self) -> Response:
+    def init_app(self, app: Flask, **options: Any) -> None:
+        """Initialise the document, without flask-smorest's header for pages, which none has."""
+        super().init_app(app, **options)
+        del self.spec.components.schemas["PaginationMetadata"]
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an error as the application does."""
+        return error_response(error)
+
+    def document(self) -> Response:
         """Send the document, with the address under which it is reached itself."""
         servers = [{"url": root_address()}]  # whole: some generators take another one for local
         return json_response(self.spec.to_dict() | {"servers": servers})
-
-    def _register_error_handlers(self) -> None:
-        """Register none: the application has one handler for everything."""
-
-    def _register_pagination_header(self) -> None:
-        """Register none: pages are told of in the answer, not in flask-smorest's header."""
 
 
 pages = DocumentedBlueprint(

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -39,6 +39,13 @@ class WholeResponse(Response):
     that answers waits for as long as the client takes to read.
     """
 
+    is_awaited = False  # whether somebody waits for the end of the body
+
+    def call_on_close(self, func: Callable[[], Any]) -> Callable[[], Any]:
+        """Call a function when the body has been sent."""
+        self.is_awaited = True
+        return super().call_on_close(func)
+
     def get_wsgi_response(
         self, environ: dict[str, Any]
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
@@ -50,7 +57,7 @@ class WholeResponse(Response):
     def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body as a list, if it is to be sent and nobody waits for its end."""
         has_body = environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in BODILESS
-        if has_body and self.is_sequence and not self._on_close:
+        if has_body and self.is_sequence and not self.is_awaited:
             return list(self.iter_encoded())
         return super().get_app_iter(environ)
 

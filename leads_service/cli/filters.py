@@ -33,6 +33,6 @@ def filters_of(given: Mapping[str, str | None]) -> dict[str, Any]:
     try:
         filters: dict[str, Any] = LeadFilterSchema().load(options)
     except ValidationError as error:
-        ((option, messages),) = list(error.normalized_messages().items())[:1]
+        ((option, messages),) = list(error.messages_dict.items())[:1]
         raise click.UsageError(f"--{option.replace('_', '-')}: {' '.join(messages)}") from error
     return filters

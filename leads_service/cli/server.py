@@ -11,7 +11,7 @@ import click
 from flask.cli import with_appcontext
 
 from leads_service.cli.base import ready_state
-from leads_service.cli.workers import LOGGING, prepare
+from leads_service.cli.workers import prepare
 from leads_service.config import THREADS, import_extra
 from leads_service.exceptions import StorageError
 from leads_service.state import AppState
@@ -71,7 +71,6 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
         workers_kill_timeout=STOP_WITHIN,
         backpressure=_connections(workers),
         idle_timeout=idle_timeout,
-        log_dictconfig=LOGGING,
     )
     try:
         server.serve()

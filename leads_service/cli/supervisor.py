@@ -8,9 +8,15 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from leads_service._compat.granian import DeadWorker, SupervisedServer
+from leads_service._compat.granian import DeadWorker, SupervisedServer, SuppressNoise
 
 logger = logging.getLogger(__name__)
+
+LOGGING: dict[str, Any] = {
+    "filters": {"noise": {"()": SuppressNoise}},
+    "handlers": {"json": {"class": "leads_service.logging.JsonHandler", "filters": ["noise"]}},
+    "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
+}
 
 MIN_LIFETIME = 10.0  # seconds; a worker that dies earlier counts as one that cannot start
 FIRST_PAUSE = 0.1  # seconds before a worker that died early is replaced again; doubles each time
@@ -50,6 +56,7 @@ class Supervisor(SupervisedServer):
             http1_settings=HTTP1Settings(header_read_timeout=idle_timeout * 1000),
             websockets=False,
             log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
             **options,
         )
         self._pauses: dict[int, float] = {}  # by the worker's index, in seconds

@@ -1,36 +1,15 @@
 """What is the same in all workers of the server: their beginning, their end, what they say."""
 
 import ctypes
-import logging
 import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
 
 from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
-NOISE = (
-    "Configuration allows spawning",  # that many threads, which is meant
-    "Unexpected exit from worker",  # of which the supervisor says more
-)
-
-
-class SuppressNoise(logging.Filter):
-    """Lets through what somebody can do something about."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether it is worth a line."""
-        return not record.getMessage().startswith(NOISE)
-
-
-LOGGING: dict[str, Any] = {
-    "filters": {"noise": {"()": SuppressNoise}},
-    "handlers": {"json": {"class": "leads_service.logging.JsonHandler", "filters": ["noise"]}},
-    "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
-}
 
 
 def prepare(storage: Storage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, Value, fn
 
-from leads_service._compat.peewee import driver_errors
+from leads_service._compat.peewee import execute, translated_errors
 from leads_service.exceptions import NameTakenError, StorageUnavailableError, UserGoneError
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
@@ -64,7 +64,8 @@ class DatabaseStorage:
         """Read something, over a connection of its own if this thread has none."""
         is_ours = self.connect()
         try:
-            self._rows(SQL("SELECT name FROM leads_migration LIMIT 1"))
+            with storage_errors, translated_errors:
+                execute(self.database, "SELECT name FROM leads_migration LIMIT 1").fetchone()
         finally:
             if is_ours:
                 self.close()
@@ -296,10 +297,8 @@ class DatabaseStorage:
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
-        with storage_errors, driver_errors:
-            sql, values = self.database.get_sql_context().sql(query).query()
-            rows: list[tuple[Any, ...]] = self.database.execute_sql(sql, values).fetchall()
-        return rows
+        with storage_errors, translated_errors:
+            return execute(self.database, *query.bind(self.database).sql()).fetchall()
 
     def _run(self, query: Any) -> Any:
         """Run a query that writes; return the new row's id, or how many rows it wrote."""

@@ -11,7 +11,6 @@ from peewee import (
     SQL,
     Database,
     Expression,
-    Node,
     PeeweeException,
     Select,
     Tuple,
@@ -19,13 +18,14 @@ from peewee import (
     fn,
 )
 
-from leads_service._compat.peewee import driver_errors
+from leads_service._compat.peewee import Executor, translated_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
 from leads_service.storage.base import Page, Position
 from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import DeletedLead, Idempotency, Lead, Token, User
 
 Query = Any  # one of Peewee's, on models whose columns a type checker can't know
+
 SEPARATOR = ",\n"  # between two leads; within one, JSON has no line feed
 MAX_CHARACTER = 4  # bytes of UTF-8
 SCORE_RANGE = next((low, high) for low, high in RANGES if FILTERS[low].field == "score")
@@ -44,9 +44,9 @@ class Statement:
     see ``benchmarks/pieces.py``.
     """
 
-    def __init__(self, database: Database, query: Node):
-        self._database = database
-        self.sql, self.names = database.get_sql_context().sql(query).query()
+    def __init__(self, database: Database, query: Query):
+        self._executor: Executor = database
+        self.sql, self.names = query.bind(database).sql()
 
     def rows(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it and return all rows, none for a mere write.
@@ -59,8 +59,8 @@ class Statement:
 
         """
         try:
-            cursor = self._database.execute_sql(self.sql, [values[name] for name in self.names])
-            with driver_errors:  # raised while the rows are read
+            cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
+            with translated_errors:  # raised while the rows are read
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
         except PeeweeException as error:
             raise_translated(error)

@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 
 from leads_service.api.blueprint import blp
 from leads_service.api.cors import allow_origins
+from leads_service.api.docs import OPENAPI
 from leads_service.api.middleware import READING
 from leads_service.api.responses import json_response
 from leads_service.app import create_app
@@ -30,7 +31,6 @@ from leads_service.transfer import OnInvalid, Row
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
 END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
 SECOND = timedelta(seconds=1)
-DOCUMENT = "api-docs.openapi_json"  # flask-smorest's endpoint
 
 StartResponse = Callable[..., Any]
 
@@ -127,8 +127,8 @@ class Stub:
         )
         app.before_request(self.faults.fail)
         app.after_request(self._settle)
-        document: Any = app.view_functions[DOCUMENT]
-        app.view_functions[DOCUMENT] = lambda: json_response(describe(document().json))
+        document: Any = app.view_functions[OPENAPI]
+        app.view_functions[OPENAPI] = lambda: json_response(describe(document().json))
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
         allow_origins(app, ["*"])
         return app

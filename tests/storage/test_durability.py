@@ -143,14 +143,14 @@ def test_after_a_flush_that_failed_the_log_is_written_again(
 def test_who_waits_for_the_files_lock_is_not_impatient_because_of_long_ago() -> None:
     lock = WriteLock()
     with suppress(ZeroDivisionError), lock.waiting_for_file():
-        began = lock._waiting_since
+        began = lock.waiting_since
         raise ZeroDivisionError
     with suppress(ZeroDivisionError), lock.waiting_for_file():
-        assert lock._waiting_since == began, "one outage"
+        assert lock.waiting_since == began, "one outage"
         raise ZeroDivisionError
-    lock._failed_at -= 2  # seconds
+    lock.failed_at -= 2  # seconds
     with lock.waiting_for_file():
-        assert lock._waiting_since != began
+        assert lock.waiting_since != began
 
 
 def test_one_flush_serves_all_who_have_committed_before_it_began() -> None:

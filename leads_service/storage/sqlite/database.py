@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
-from peewee import OperationalError, PeeweeException, SqliteDatabase
+from peewee import OperationalError, PeeweeException
 
-from leads_service._compat.peewee import driver_errors
+from leads_service._compat.peewee import PoolableDatabase
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_while_locked
 
@@ -164,7 +165,7 @@ class Connection(sqlite3.Connection):
         return changes
 
 
-class Sqlite(SqliteDatabase):
+class Sqlite(PoolableDatabase):
     """A SQLite database for many threads and processes.
 
     Connections belong to the database, not to threads, which take one for each request and give it
@@ -172,12 +173,11 @@ class Sqlite(SqliteDatabase):
     and closing it there crashed the process (https://github.com/python/cpython/issues/119585).
     """
 
-    _connect: Callable[[], Connection]  # Peewee's
-    _lock: Any
-    _state: Any  # of this thread
+    connection: Callable[[], Connection]
 
     def __init__(self, file: str, *, busy_timeout: float = 5, **options: Any):
         """``busy_timeout``: for how many seconds a transaction that is to write waits to begin."""
+        self._pool_lock = Lock()
         self._idle: list[Connection] = []
         self._files: OpenFiles | None = None  # those of new connections
         super().__init__(
@@ -198,43 +198,49 @@ class Sqlite(SqliteDatabase):
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Take a connection for this thread; return whether it had none.
 
-        Raises OperationalError if there is none for this thread, or none can be opened.
+        Raises:
+            OperationalError: The thread has one, or none can be opened.
         """
-        state = self._state
-        if not state.closed:
-            if not reuse_if_open:
-                raise OperationalError("connection already opened")
-            if state.conn.in_transaction or self._is_current(state.conn):
+        if reuse_if_open and not self.is_closed():
+            connection = self.connection()
+            if connection.in_transaction or self._is_current(connection):
                 return False
             self.close()
-        with self._lock, driver_errors:
-            state.set_connection(self._take())
-        return True
+        return bool(super().connect(reuse_if_open))
 
-    def close(self) -> bool:
-        """Give this thread's connection back; return whether it had one."""
-        state = self._state
-        if state.closed:
-            return False
-        if state.transactions:
-            raise OperationalError("a transaction is open")
-        connection = state.conn
-        state.closed, state.conn = True, None
-        with self._lock:
+    def take_connection(self) -> Connection:
+        """Return an idle connection, or a new one."""
+        with self._pool_lock:
+            if self._idle:
+                connection: Connection = self._idle.pop()
+                if self._is_current(connection):
+                    return connection
+                connection.close()
+                self._leave_files()
+            if self._files is not None and not self._files.are_current():
+                self._leave_files()
+            if self._files is None:
+                self._files = OpenFiles(self.database, self.timeout)
+            connection = self.new_connection()
+            connection.files = self._files
+            return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for later, or close it."""
+        with self._pool_lock:
             if connection.in_transaction:
                 connection.rollback()
             if connection.files is self._files and len(self._idle) < MAX_IDLE_CONNECTIONS:
                 self._idle.append(connection)
             else:
                 connection.close()
-        return True
 
     def close_for_good(self) -> None:
         """Close this thread's connection and those that are idle.
 
         Those that other threads have are closed when they are given back.
         """
-        with self._lock:
+        with self._pool_lock:
             self._leave_files()
         self.close()
 
@@ -252,22 +258,6 @@ class Sqlite(SqliteDatabase):
         A log that was removed matters to writes, which look for it. Reads need not.
         """
         return connection.files is self._files and connection.files.is_file_current()
-
-    def _take(self) -> Connection:
-        """Return an idle connection, or a new one."""
-        if self._idle:
-            connection = self._idle.pop()
-            if self._is_current(connection):
-                return connection
-            connection.close()
-            self._leave_files()
-        if self._files is not None and not self._files.are_current():
-            self._leave_files()
-        if self._files is None:
-            self._files = OpenFiles(self.database, self.timeout)
-        connection = self._connect()
-        connection.files = self._files
-        return connection
 
     # Transactions
 

@@ -24,14 +24,14 @@ class WriteLock:
     def __init__(self) -> None:
         self._lock = Lock()
         self._thread = local()
-        self._waiting_since: float | None = None  # the first of a row of waits that fail
-        self._failed_at = 0.0
+        self.waiting_since: float | None = None  # the first of a row of waits that fail
+        self.failed_at = 0.0
 
     def acquire(self, timeout: float) -> None:
         """Acquire the lock; raises OperationalError after ``timeout`` seconds."""
         deadline = monotonic() + timeout
         while not self._lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
-            now, since = monotonic(), self._waiting_since
+            now, since = monotonic(), self.waiting_since
             if now >= deadline or (since is not None and now - since > MAX_FILE_LOCK_WAIT):
                 raise OperationalError("database is locked")
         self._thread.is_holder = True
@@ -40,14 +40,14 @@ class WriteLock:
     def waiting_for_file(self) -> Iterator[None]:
         """Let the other threads see how long the block, or a row of failed ones, has taken."""
         now = monotonic()
-        if self._waiting_since is None or now - self._failed_at > MAX_FILE_LOCK_WAIT:
-            self._waiting_since = now
+        if self.waiting_since is None or now - self.failed_at > MAX_FILE_LOCK_WAIT:
+            self.waiting_since = now
         try:
             yield
         except BaseException:
-            self._failed_at = monotonic()
+            self.failed_at = monotonic()
             raise
-        self._waiting_since = None
+        self.waiting_since = None
 
     def release(self) -> None:
         """Release the lock, if this thread holds it."""

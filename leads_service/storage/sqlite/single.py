@@ -5,6 +5,7 @@ from pathlib import Path
 
 from peewee import SqliteDatabase
 
+from leads_service._compat.peewee import sqlite_connection
 from leads_service.storage.errors import storage_errors
 
 
@@ -32,11 +33,11 @@ class SingleConnectionDatabase(SqliteDatabase):
 
     def keep_state(self) -> None:
         """Remember the state of now."""
-        self.connection().backup(self._kept)
+        sqlite_connection(self).backup(self._kept)
 
     def restore_state(self) -> None:
         """Go back to the state that is kept."""
-        self._kept.backup(self.connection())
+        self._kept.backup(sqlite_connection(self))
 
     def close_for_good(self) -> None:
         """Close it, and forget the state that is kept."""

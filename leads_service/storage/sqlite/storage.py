@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import PeeweeException, SqliteDatabase, fn
 
-from leads_service._compat.peewee import driver_errors
+from leads_service._compat.peewee import execute, sqlite_connection, translated_errors
 from leads_service.exceptions import (
     CommitOutcomeUnknownError,
     StorageError,
@@ -113,7 +113,8 @@ class SqliteStorage(DatabaseStorage):
     def _transaction(self) -> AbstractContextManager[Any]:
         with storage_errors:
             is_by_hand = (
-                self.database.transaction_depth() == 0 and self.database.connection().in_transaction
+                self.database.transaction_depth() == 0
+                and sqlite_connection(self.database).in_transaction
             )
         # A host may have begun a transaction without Peewee.
         return self.database.savepoint() if is_by_hand else self.database.atomic("IMMEDIATE")
@@ -167,14 +168,14 @@ class SqliteStorage(DatabaseStorage):
         owners: set[int] = set()
         rows = iter(leads)
         count = 0
-        with storage_errors, driver_errors:
-            connection = self.database.connection()
+        with storage_errors, translated_errors:
+            connection = sqlite_connection(self.database)
             connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
         try:
             while batch := list(islice(rows, BULK_BATCH)):
                 owners.update(lead["user_id"] for lead in batch)
                 count += len(batch)
-                with storage_errors, driver_errors:
+                with storage_errors, translated_errors:
                     connection.executemany(
                         STAGE, [[lead[name] for name in STAGED] for lead in batch]
                     )
@@ -182,7 +183,7 @@ class SqliteStorage(DatabaseStorage):
                 confirm(owners)
                 # There are no more leads than that: it pays to index those again with the new ones.
                 pays = count >= max(self._last_id(), MANY)
-                with self._indexed_afterwards() if pays else nullcontext(), driver_errors:
+                with self._indexed_afterwards() if pays else nullcontext(), translated_errors:
                     connection.execute(STORE_STAGED)
             self._after_bulk_insert()
         finally:
@@ -207,15 +208,15 @@ class SqliteStorage(DatabaseStorage):
         """Drop the indexes on leads and make them anew, sorted, at the end of the block."""
         indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
         with storage_errors:
-            made = self.database.execute_sql(
-                f"{indexes} AND sql IS NOT NULL", ("leads_lead",)
+            made = execute(
+                self.database, f"{indexes} AND sql IS NOT NULL", ("leads_lead",)
             ).fetchall()
             for name, _ in made:
-                self.database.execute_sql(f'DROP INDEX "{name}"')
+                execute(self.database, f'DROP INDEX "{name}"')
         yield
         with storage_errors:
             for _, sql in made:
-                self.database.execute_sql(sql)
+                execute(self.database, sql)
 
     # Schema
 

@@ -7,6 +7,8 @@ The leads' owner is no foreign key: in a host application the users are the host
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
+from leads_service._compat.peewee import execute
+
 TIMESTAMP = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
 
 TABLES = (
@@ -69,6 +71,6 @@ INDEXES = (
 def up(migrator: SchemaMigrator, db: Database) -> None:
     """Create the tables and indexes."""
     for table in TABLES:
-        db.execute_sql(table.format(TIMESTAMP=TIMESTAMP))
+        execute(db, table.format(TIMESTAMP=TIMESTAMP))
     for index in INDEXES:
-        db.execute_sql(index)
+        execute(db, index)

@@ -3,6 +3,8 @@
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
+from leads_service._compat.peewee import execute
+
 TIMESTAMP = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
 
 STATEMENTS = (
@@ -24,4 +26,4 @@ STATEMENTS = (
 def up(migrator: SchemaMigrator, db: Database) -> None:
     """Create the table and its indexes."""
     for statement in STATEMENTS:
-        db.execute_sql(statement)
+        execute(db, statement)

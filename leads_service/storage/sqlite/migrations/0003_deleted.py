@@ -3,6 +3,8 @@
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
+from leads_service._compat.peewee import execute
+
 TIMESTAMP = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
 
 TABLE = f"""
@@ -17,4 +19,4 @@ TABLE = f"""
 
 def up(migrator: SchemaMigrator, db: Database) -> None:
     """Create the table."""
-    db.execute_sql(TABLE)
+    execute(db, TABLE)

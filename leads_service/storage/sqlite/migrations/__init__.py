@@ -10,6 +10,7 @@ from pathlib import Path
 from peewee import SqliteDatabase
 from playhouse.migrate import SchemaMigrator
 
+from leads_service._compat.peewee import execute
 from leads_service.exceptions import StorageUnusableError
 from leads_service.lead import timestamp, utc_now
 
@@ -42,12 +43,13 @@ def pending(database: SqliteDatabase) -> list[str]:
 def apply_pending(database: SqliteDatabase) -> list[str]:
     """Apply, in a transaction, what no other process has applied meanwhile; return its names."""
     for statement in CREATE_HISTORY:
-        database.execute_sql(statement)
+        execute(database, statement)
     names = pending(database)
     for name in names:
         migration = import_module(f"{__name__}.{name}")
         migration.up(SchemaMigrator.from_database(database), database)
-        database.execute_sql(
+        execute(
+            database,
             "INSERT INTO leads_migration (name, applied) VALUES (?, ?)",
             (name, timestamp(utc_now())),
         )
@@ -57,4 +59,4 @@ def apply_pending(database: SqliteDatabase) -> list[str]:
 def _applied(database: SqliteDatabase) -> set[str]:
     if not database.table_exists("leads_migration"):
         return set()
-    return {name for (name,) in database.execute_sql("SELECT name FROM leads_migration")}
+    return {name for (name,) in execute(database, "SELECT name FROM leads_migration")}
