@@ -43,16 +43,16 @@ def execute(database: Database, sql: str, parameters: Sequence[Any] = ()) -> Cur
     return executor.execute_sql(sql, parameters)
 
 
+class _Connected(Protocol):
+    def connection(self) -> sqlite3.Connection: ...
+
+
 def sqlite_connection(database: Database) -> sqlite3.Connection:
     """Return this thread's connection; opens one if there is none.
 
     Peewee's stubs leave ``Database.connection()`` without types.
     """
-
-    class Connected(Protocol):
-        def connection(self) -> sqlite3.Connection: ...
-
-    connected: Connected = database
+    connected: _Connected = database
     return connected.connection()
 
 
