@@ -17,20 +17,32 @@ LOWEST_TOOLS := alembic flask-wtf granian hypothesis pytest pytest-randomly pyte
 HOST_TESTS := tests/api tests/cli tests/embed tests/storage tests/stub tests/test_*.py \
 	tests/system/test_program.py tests/system/test_terminal.py
 
-.PHONY: install run test test-quick check check-lowest bench clean
+# What stands behind ## above a target is what `make help` says of it.
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-quick check check-lowest bench clean
 
+## Show what make can do here
+help:
+	@awk '/^## / { text = substr($$0, 4); next } \
+		text && /^[a-z-]+:/ { sub(/:.*/, ""); printf "make %-13s %s\n", $$0, text } \
+		{ text = "" }' $(firstword $(MAKEFILE_LIST))
+
+## Install the service into .venv
 install: $(VENV)/.installed
 
+## Serve on HOST and PORT; the first time with a user and a token
 run: install
 	@$(BIN)/leads-service serve --host $(HOST) --port $(PORT) --first-user admin
 
+## Run all tests, in parallel and in random order
 test: $(VENV)/.installed-test
 	$(PYTEST)
 
-# While one works: without what starts processes and what tries many examples.
+## Run the tests that start no processes and try no hundreds of examples
 test-quick: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow and not system and not hypothesis"
 
+## Run all checks: linters, types, layers, all tests with coverage, a short benchmark
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -45,13 +57,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/coverage report
 	$(BIN)/python benchmarks/run.py --quick
 
+## Run the tests of a host with the oldest dependencies that are allowed
 check-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/pytest --numprocesses auto $(HOST_TESTS) \
 		--deselect tests/storage/test_faults.py::test_a_read_only_file
 
+## Compare the service with its peers, and write benchmarks/results.md
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
 
+## Remove what was installed and built
 clean:
 	rm -rf $(VENV) $(LOWEST) .coverage* benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
