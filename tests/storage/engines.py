@@ -29,7 +29,7 @@ class Engine(NamedTuple):
         full: Leaves no room on that database's disk for the block.
         unreachable: Ways to put a database that nobody uses out of reach, by name.
         damaged: Damages a database that nobody uses in a way that only some reads meet.
-        restores: Whether it makes backups, and takes them back.
+        lacks: The methods for which it has other means, and says so.
 
     """
 
@@ -38,7 +38,7 @@ class Engine(NamedTuple):
     full: Callable[[Path], AbstractContextManager[None]]
     unreachable: Mapping[str, Callable[[Path], None]]
     damaged: Callable[[Path], None]
-    restores: bool = True
+    lacks: frozenset[str] = frozenset()
 
 
 def file_of(folder: Path) -> Path:
@@ -92,6 +92,6 @@ ENGINES = {
     "a host's SqliteDatabase": Engine(
         lambda folder: open_storage(SqliteDatabase(str(file_of(folder)), timeout=0)),
         **SQLITE,
-        restores=False,
+        lacks=frozenset({"restore"}),
     ),
 }
