@@ -45,8 +45,15 @@ class Storage(Protocol):
     writes them, filters are those of ``lead.FILTERS`` by name.
 
     Each method may raise ``StorageUnavailableError`` (unreachable, locked for longer than the busy
-    timeout, full, damaged; nothing was stored), and what it names itself. Threads may share a
-    storage; each has a connection of its own between ``connect`` and ``close``.
+    timeout, full, damaged; nothing was stored) unless it names ``StorageUnusableError``, and what
+    else it names. No error of a database or a driver leaves a storage.
+
+    Threads may share a storage; each has a connection of its own between ``connect`` and ``close``.
+    A method that finds none opens one, which then stays until ``close``; a host's database that
+    does not connect by itself raises StorageUnavailableError instead.
+
+    Methods that change something are called within ``writing``, but for ``migrate``,
+    ``insert_leads``, ``note_token_use`` and ``restore``, which see to it themselves.
     """
 
     location: str  # what messages call it: a path, or an address without a password
@@ -60,13 +67,14 @@ class Storage(Protocol):
         """Give this thread's connection back; does nothing if it has none."""
 
     def dispose(self) -> None:
-        """Close every connection that is not in use: before a fork, and at the end."""
+        """Close this thread's connection and those that are idle: before a fork, and at the end."""
 
     def opened(self) -> AbstractContextManager[None]:
         """Connect for the block, and ``dispose`` after it if this thread had no connection.
 
         Raises:
-            StorageUnusableError: There is no database, or it is none of ours.
+            StorageUnusableError: No connection can be opened. What it leads to may still turn out
+                to be no database, at the first method that reads it.
 
         """
 
@@ -74,7 +82,7 @@ class Storage(Protocol):
         """Run the block in a transaction that may write; within another one, as a part of it.
 
         Writers take turns: what the block reads stays true until its end, at which all is stored
-        durably. An exception rolls back.
+        durably. An exception rolls the block back, and no more of an outer one that handles it.
 
         Args:
             bulk: Whether it changes a great part of the database.
@@ -164,7 +172,8 @@ class Storage(Protocol):
             filters: The values of some of ``lead.FILTERS`` by name.
             after: Where the page before ended; None for the first page.
             limit: How many leads at most.
-            max_bytes: How many bytes of JSON in UTF-8 at most, unless a single lead has more.
+            max_bytes: How many bytes of JSON in UTF-8 at most, without the brackets around the
+                leads, unless a single lead has more.
 
         """
 
@@ -293,7 +302,10 @@ class Storage(Protocol):
         """Return the token with this digest, None if there is none."""
 
     def note_token_use(self, token_id: int, now: str) -> None:
-        """Note when a token was used, unless that would have to wait for another writer."""
+        """Note when a token was used, if that can be done at once.
+
+        Does nothing, and raises nothing, if another writer has the lock or the storage fails.
+        """
 
     # Idempotency keys
 

@@ -152,7 +152,7 @@ class DatabaseStorage:
         if filters:
             leads = leads.where(*queries.where(filters))
         leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
-        with storage_errors:
+        with storage_errors, driver_errors:  # the second for what is raised while rows are read
             yield from leads.execute(self.database).iterator()
 
     def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
@@ -231,7 +231,7 @@ class DatabaseStorage:
 
     def users(self) -> list[dict[str, Any]]:
         """Return every user's ``id``, ``name`` and ``created_at``, in the order of the ids."""
-        with storage_errors:
+        with storage_errors, driver_errors:
             return list(User.select().order_by(User.id).dicts().execute(self.database))
 
     def user_id(self, name: str) -> int | None:
@@ -265,7 +265,7 @@ class DatabaseStorage:
         tokens = Token.select(Token, User.name.alias("user_name")).join(User).order_by(Token.id)
         if user_id is not None:
             tokens = tokens.where(Token.user == user_id)
-        with storage_errors:
+        with storage_errors, driver_errors:
             return list(tokens.dicts().execute(self.database))
 
     def delete_token(self, token_id: int) -> bool:

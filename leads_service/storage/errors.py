@@ -3,12 +3,12 @@
 from types import TracebackType
 from typing import NoReturn
 
-from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, ProgrammingError
+from peewee import DataError, IntegrityError, PeeweeException, ProgrammingError
 
 from leads_service.exceptions import StorageUnavailableError
 
 # Mistakes of this package, which no retry mends: they stay what they are.
-PROGRAMMING_ERRORS = (DataError, IntegrityError, InterfaceError, ProgrammingError)
+PROGRAMMING_ERRORS = (DataError, IntegrityError, ProgrammingError)
 
 
 def raise_translated(error: PeeweeException) -> NoReturn:

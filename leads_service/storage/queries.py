@@ -207,7 +207,8 @@ def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
     time until a page is full takes longer the rarer a score is; ``benchmarks/growth.py`` times it.
     """
     low, high = SCORE_RANGE
-    first = Select(columns=[parameter(low).alias("score")])
+    is_any = parameter(low) <= parameter(high)  # else the first score would be one of the range
+    first = Select(columns=[parameter(low).alias("score")]).where(is_any)
     scores = first.cte("scores", recursive=True, columns=("score",))
     following = Select([scores], [scores.c.score + SQL("1")])
     scores = scores.union_all(following.where(scores.c.score < parameter(high)))

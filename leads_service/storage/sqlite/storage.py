@@ -275,8 +275,10 @@ class SqliteStorage(DatabaseStorage):
         backup.back_up(Path(self.location), target, replace=replace)
 
     def restore(self, source: Path, *, replace: bool) -> Path | None:
-        """Put a backup in the file's place, migrated if it is an older one."""
-        return backup.restore(source, Path(self.location), _migrate_copy, replace=replace)
+        """Refuse: the file has tables of the host's as well, which a backup would replace."""
+        raise StorageUnusableError(
+            f"{self.location} is its application's; restore it by the application's own means"
+        )
 
 
 class SqliteFileStorage(SqliteStorage):
@@ -314,6 +316,10 @@ class SqliteFileStorage(SqliteStorage):
             raise StorageUnusableError(f"{self.location} can't use WAL; keep it on a local disk")
         self.dispose()  # it was opened without a log
         self.connect()
+
+    def restore(self, source: Path, *, replace: bool) -> Path | None:
+        """Put a backup in the file's place, migrated if it is an older one."""
+        return backup.restore(source, Path(self.location), _migrate_copy, replace=replace)
 
     def _make_room(self) -> None:
         """Let the next transaction copy the log into the file, so that the log can begin anew."""
