@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from data import Lead
 
 PEERS = Path(__file__).parent / "peers"
-PATIENCE = 10  # seconds for a server to start or stop
+START_STOP_TIMEOUT = 10  # seconds for a server to start or stop
 NOTES = "Met at the fair, asked for an offer soon"
 
 Prepare = Callable[[Path, int], str]
@@ -58,7 +58,7 @@ class Server:
     def page(self, base: str, token: str) -> list[dict[str, Any]]:
         """Return the first page; raises BenchError unless it is leads with our eight fields."""
         request = Request(base + self.path, headers={"Authorization": f"Bearer {token}"})
-        with urlopen(request, timeout=PATIENCE) as response:
+        with urlopen(request, timeout=START_STOP_TIMEOUT) as response:
             page = json.load(response)
         found: list[dict[str, Any]] = page[self.listed] if self.listed else page
         for lead in found:
@@ -68,7 +68,7 @@ class Server:
 
     def await_page(self, base: str, token: str, pause: float = 0.05) -> list[dict[str, Any]]:
         """Return the first page as soon as the server answers; raises BenchError if it never."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_STOP_TIMEOUT
         while True:
             try:
                 return self.page(base, token)
@@ -89,7 +89,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     """End a process and all that it has started."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE)
+        process.wait(START_STOP_TIMEOUT)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

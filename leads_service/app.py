@@ -8,7 +8,7 @@ from flask import Flask, Request
 
 from leads_service import config, logging, metrics, scoring
 from leads_service.api import cors
-from leads_service.api.blueprint import NOT_ROUTED, authenticate, close_request
+from leads_service.api.blueprint import ROUTING_ERRORS, authenticate, close_request
 from leads_service.api.docs import LeadsApi, pages
 from leads_service.api.middleware import SerializeReads, behind_proxies
 from leads_service.api.openapi import SPEC
@@ -20,7 +20,7 @@ from leads_service.lead import Clock, utc_now
 from leads_service.storage import DatabaseLike, open_storage
 
 URL_PREFIX = "/v1"
-LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")  # from where health is checked
 
 
 class Application(Flask):
@@ -33,7 +33,7 @@ class Application(Flask):
 
         What else routing objects to, as to a host that is not trusted, is said to anybody.
         """
-        is_not_routed = isinstance(request.routing_exception, NOT_ROUTED)
+        is_not_routed = isinstance(request.routing_exception, ROUTING_ERRORS)
         if is_not_routed and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
             authenticate()
         super().raise_routing_exception(request)
@@ -66,7 +66,7 @@ def create_app(
     app.url_map = app.url_map_class(merge_slashes=False)
     app.config.update(SPEC, **config.load(settings))
     if hosts := config.names(app.config["LEADS_HOSTS"]):
-        app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK]
+        app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK_HOSTS]
     logging.configure(app.config["LEADS_LOG_LEVEL"])
     storage = open_storage(
         database if database is not None else config.database_url(app.config, app.instance_path),

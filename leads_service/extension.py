@@ -64,7 +64,7 @@ def init_app(
     if migrate:
         storage.migrate()
         if shares_database:
-            _check_that_it_lasts(storage)
+            _check_persistence(storage)
     mount(
         app,
         storage,
@@ -190,7 +190,7 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
             facts_for(scorer)
         except ConfigError as error:
             raise TypeError(str(error)) from error
-    if api is not None and (not isinstance(api, Api) or not _belongs(api, app)):
+    if api is not None and (not isinstance(api, Api) or not _is_registered(api, app)):
         raise TypeError(f"api must be a flask_smorest.Api of this application, not {api!r}")
     if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
@@ -208,12 +208,12 @@ def _check_users(app: Any, *user_ids: Any) -> None:
             raise TypeError(f"a user's id must be an integer of 64 bits, not {user_id!r}")
 
 
-def _belongs(api: Api, app: Flask) -> bool:
+def _is_registered(api: Api, app: Flask) -> bool:
     apis = app.extensions.get("flask-smorest", {}).get("apis", {}).values()
     return any(known["ext_obj"] is api for known in apis)
 
 
-def _check_that_it_lasts(storage: Storage) -> None:
+def _check_persistence(storage: Storage) -> None:
     """Check that what ``migrate`` has made is still there: in memory, it goes with the connection.
 
     Nor can the connection be kept: each thread has its own, and when it ends is the host's to say.

@@ -19,12 +19,12 @@ from leads_service.accounts import TOKEN_PREFIX
 logger = logging.getLogger("leads_service")
 
 # Without what looks like a token, or a part of one: it would get into the log.
-SANE_ID = re.compile(rf"(?!.*{TOKEN_PREFIX})[A-Za-z0-9._:-]{{1,128}}")
+VALID_ID = re.compile(rf"(?!.*{TOKEN_PREFIX})[A-Za-z0-9._:-]{{1,128}}")
 # One of our tokens, or the better part of one: somebody has pasted it into an address.
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{32,}}")
 MAX_SHOWN = 200  # characters of a path
 # What begins a line for people, and is clear without a label.
-PLAIN = ("time", "level", "message", "method", "route", "path", "status")
+UNLABELLED_FIELDS = ("time", "level", "message", "method", "route", "path", "status")
 
 
 class Call(NamedTuple):
@@ -37,7 +37,7 @@ class Call(NamedTuple):
 def begin_request() -> None:
     """Give the request its id: the caller's, if it sent a sane one, or a new one."""
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    sane = SANE_ID.fullmatch(given)
+    sane = VALID_ID.fullmatch(given)
     g.leads_call = Call(given if sane else f"{getrandbits(128):032x}", perf_counter())
 
 
@@ -96,7 +96,7 @@ def write(level: str, message: str, fields: dict[str, Any]) -> None:
     """
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
     if _is_tty(sys.stderr):
-        text = _for_people(line)
+        text = _as_text(line)
     else:
         text = orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
     with suppress(OSError):  # a full disk or a closed pipe must not fail the request
@@ -104,10 +104,10 @@ def write(level: str, message: str, fields: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _for_people(line: dict[str, Any]) -> str:
+def _as_text(line: dict[str, Any]) -> str:
     known = {name: value for name, value in line.items() if value is not None}
     exception = known.pop("exception", "")
-    words = [str(known.pop(name)) for name in PLAIN if name in known]
+    words = [str(known.pop(name)) for name in UNLABELLED_FIELDS if name in known]
     words += [f"{name}={value}" for name, value in known.items()]
     # Indented, no line of an exception's message passes for a line of the log.
     return "\n".join([" ".join(words), *(f"    {part}" for part in exception.splitlines())])

@@ -14,7 +14,9 @@ from leads_service.api.responses import WholeResponse
 from leads_service.api.throttle import Throttle
 from leads_service.config import import_extra
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
+MULTIPROCESS_VARIABLE = (
+    "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
+)
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}  # the rest is made up
 
@@ -24,7 +26,7 @@ def install(app: Flask, token: str, throttle: Throttle) -> None:
 
     Raises ConfigError without the extra ``metrics``.
     """
-    _share_figures()
+    _set_multiprocess_folder()
     prometheus = import_extra("prometheus_client", "metrics")
     multiprocess = import_extra("prometheus_client.multiprocess", "metrics")
     own = {"registry": prometheus.CollectorRegistry(), "namespace": "leads"}
@@ -60,12 +62,12 @@ def _is_same(sent: str, token: str) -> bool | None:
     return compare_digest(sent.encode(), token.encode()) or None
 
 
-def _share_figures() -> None:
+def _set_multiprocess_folder() -> None:
     """Give the workers that are forked from this process a folder; the package reads its name."""
-    if FOLDER in os.environ:
+    if MULTIPROCESS_VARIABLE in os.environ:
         return
     folder, owner = mkdtemp(prefix="leads-metrics-"), os.getpid()
-    os.environ[FOLDER] = folder
+    os.environ[MULTIPROCESS_VARIABLE] = folder
 
     def remove() -> None:
         if os.getpid() == owner:

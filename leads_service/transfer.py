@@ -25,7 +25,7 @@ from leads_service.lead import (
 )
 from leads_service.scoring import Scorer, scoring
 from leads_service.storage.base import Storage
-from leads_service.validation import StrictSchema, given
+from leads_service.validation import StrictSchema, request_field
 
 MAX_CELL = 10_000_000  # characters; the schema says of fewer that they are too many
 REQUIRED = tuple(name for name in IN_FILES if FIELDS[name].required)
@@ -168,7 +168,7 @@ class _ImportSchema(StrictSchema):
 
 
 LeadImportSchema = _ImportSchema.from_dict(
-    {name: given(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
+    {name: request_field(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
     name="LeadImportSchema",
 )
 _schema = LeadImportSchema()

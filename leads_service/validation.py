@@ -112,7 +112,7 @@ def checks(kind: Kind) -> list[Callable[[Any], Any]]:
             return [OneOf(options, error="Must be one of: {choices}.")]
 
 
-def about(kind: Kind, description: str, example: Any) -> dict[str, Any]:
+def openapi_metadata(kind: Kind, description: str, example: Any) -> dict[str, Any]:
     """Return what the OpenAPI document says of a value, beside its checks."""
     more: dict[str, Any] = {}
     match kind:
@@ -134,15 +134,15 @@ TYPES: "Mapping[type[Kind], Callable[..., fields.Field[Any]]]" = {
 }
 
 
-def answered(field: Field) -> "fields.Field[Any]":
-    """Return the marshmallow field of a lead's field as it is answered."""
-    metadata = about(field.kind, field.description, field.example)
+def response_field(field: Field) -> "fields.Field[Any]":
+    """Return the marshmallow field of a lead's field as responses show it."""
+    metadata = openapi_metadata(field.kind, field.description, field.example)
     return TYPES[type(field.kind)](
         required=True, allow_none=field.nullable, validate=checks(field.kind), metadata=metadata
     )
 
 
-def given(field: Field, description: str, **options: Any) -> "fields.Field[Any]":
+def request_field(field: Field, description: str, **options: Any) -> "fields.Field[Any]":
     """Return the marshmallow field of a lead's field as a body or a file gives it.
 
     Args:
@@ -158,7 +158,7 @@ def given(field: Field, description: str, **options: Any) -> "fields.Field[Any]"
     return TYPES[type(field.kind)](
         allow_none=field.takes_null,
         validate=checks(field.kind),
-        metadata=about(field.kind, description, field.example),
+        metadata=openapi_metadata(field.kind, description, field.example),
         **options,
     )
 
@@ -173,7 +173,7 @@ def _filter_field(declared: Filter) -> "fields.Field[Any]":
             metadata={"description": declared.description, "maxLength": len("2026-11-22")}
         )
     kind = DigitsField if isinstance(declared.kind, Whole) else TYPES[type(declared.kind)]
-    metadata = about(declared.kind, declared.description, None)
+    metadata = openapi_metadata(declared.kind, declared.description, None)
     return kind(validate=checks(declared.kind), metadata=metadata)
 
 

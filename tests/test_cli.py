@@ -28,7 +28,7 @@ from leads_service.exceptions import ConfigError
 from leads_service.logging import logger
 from leads_service.state import AppState
 from leads_service.storage.sqlite.database import has_safe_wal_reset
-from leads_service.storage.sqlite.storage import WAL_RESET
+from leads_service.storage.sqlite.storage import WAL_RESET_WARNING
 
 NOW = "2026-11-22T22:03:11.123456Z"
 TOKEN = re.compile(r"leads_[\w-]{43}\n")
@@ -371,7 +371,7 @@ def test_ids_that_are_none(run: Run, token_id: str) -> None:
 # The store
 
 
-SQLITE = f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}\n"
+SQLITE = f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET_WARNING}\n"
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from leads_service.accounts import Accounts
 from leads_service.exceptions import ScorerError
 from leads_service.leads import LeadService
 from leads_service.state import EXTENSION, AppState
-from leads_service.storage.database import BATCH
-from leads_service.storage.models import OWNED, Idempotency
+from leads_service.storage.database import MOVE_BATCH
+from leads_service.storage.models import TABLES_WITH_OWNER, Idempotency
 from leads_service.storage.sqlite import storage
 
 Run = Callable[..., Any]
@@ -74,7 +74,7 @@ def companies(owner: Caller) -> list[int]:
 def rows_of(service: AppState, user_id: int) -> int:
     return sum(
         table.select().where(table.user_id == user_id).count(service.storage.database)
-        for table in OWNED
+        for table in TABLES_WITH_OWNER
     )
 
 
@@ -86,7 +86,7 @@ def test_every_table_of_a_users_is_known(service: AppState) -> None:
         if "user_id" in [column.name for column in database.get_columns(table)]
     }
     # Tokens go with their user, and only then.
-    assert {table._meta.table_name for table in OWNED} == with_user - {"leads_token"}
+    assert {table._meta.table_name for table in TABLES_WITH_OWNER} == with_user - {"leads_token"}
 
 
 # Renaming
@@ -302,8 +302,8 @@ def test_many_leads_all_or_none(
     many: int,
 ) -> None:
     """Whether the indexes stay or are made anew."""
-    monkeypatch.setattr(storage, "MANY", many)
-    count = BATCH + 1
+    monkeypatch.setattr(storage, "MIN_ROWS_TO_REINDEX", many)
+    count = MOVE_BATCH + 1
     for company_id in range(1, count + 1):
         service.leads.create(alice.id, {"company_id": company_id})
 

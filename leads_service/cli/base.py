@@ -18,7 +18,7 @@ from leads_service.exceptions import (
 )
 from leads_service.state import AppState, current_state
 
-EXPECTED = (AccountError, ConfigError, ScorerError, StorageUnusableError)
+EXPECTED_ERRORS = (AccountError, ConfigError, ScorerError, StorageUnusableError)
 
 
 class Commands(AppGroup):
@@ -30,7 +30,7 @@ class Commands(AppGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except EXPECTED as error:
+        except EXPECTED_ERRORS as error:
             message = str(error).replace("leads-service ", f"{self.program} ")
             raise click.ClickException(message) from error
         except OSError as error:

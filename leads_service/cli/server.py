@@ -11,16 +11,16 @@ import click
 from flask.cli import with_appcontext
 
 from leads_service.cli.base import ready_state
-from leads_service.cli.workers import LOGGING, prepare
+from leads_service.cli.workers import LOGGING, register_fork_hook
 from leads_service.config import THREADS, import_extra
 from leads_service.exceptions import StorageError
 from leads_service.state import AppState
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
-STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
+STOP_TIMEOUT = 8  # seconds that a worker has for the requests in flight when it is told to stop
 MAX_CONNECTIONS = 4096  # of all workers; further ones wait until others end
-OTHER_FILES = 256  # that a worker may have beside: its threads' connections to the store, pipes
+RESERVED_FILES = 256  # that a worker may have beside: its threads' connections to the store, pipes
 UNLIMITED = resource.RLIM_INFINITY
 
 
@@ -55,21 +55,21 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     """
     supervisor = import_extra("leads_service.cli.supervisor", "server")
     state = ready_state(creates=True)
-    address = _free_address(host, port)
-    base = f"http://{_reachable(host)}:{port}"
+    address = _listening_address(host, port)
+    base = f"http://{_client_host(host)}:{port}"
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
     if first_user is not None:
-        click.echo(_welcome(state, first_user, base))
+        click.echo(_first_user_message(state, first_user, base))
     state.storage.dispose()  # a connection must not be carried across a fork
-    prepare(state.storage)
+    register_fork_hook(state.storage)
     server = supervisor.Supervisor(
         APPLICATION,
         address=address,
         port=port,
         workers=workers,
         blocking_threads=THREADS,
-        workers_kill_timeout=STOP_WITHIN,
-        backpressure=_connections(workers),
+        workers_kill_timeout=STOP_TIMEOUT,
+        backpressure=_max_connections(workers),
         idle_timeout=idle_timeout,
         log_dictconfig=LOGGING,
     )
@@ -82,7 +82,7 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
             state.storage.check_health()
 
 
-def _free_address(host: str, port: int) -> str:
+def _listening_address(host: str, port: int) -> str:
     """Return the host's numeric address; raises ClickException if nobody can listen there.
 
     The server's own sockets share their port, so it would start beside another one unnoticed.
@@ -102,29 +102,29 @@ def _free_address(host: str, port: int) -> str:
     return str(address[0])
 
 
-def _connections(workers: int) -> int:
+def _max_connections(workers: int) -> int:
     """Return how many connections a worker may hold, and let it open as many files as that takes.
 
     A connection for which it has no file left it would try to accept again and again.
     """
-    files = MAX_CONNECTIONS // workers + OTHER_FILES
+    files = MAX_CONNECTIONS // workers + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if UNLIMITED != soft < files:
         with suppress(OSError, ValueError):  # where that is forbidden, it has to do with fewer
             soft = files if hard == UNLIMITED else min(files, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max((files if soft == UNLIMITED else min(files, soft)) - OTHER_FILES, 1)
+    return max((files if soft == UNLIMITED else min(files, soft)) - RESERVED_FILES, 1)
 
 
-def _reachable(host: str) -> str:
+def _client_host(host: str) -> str:
     """Return a name under which this machine reaches a server that listens on ``host``."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 # nosec B104  # compared, not bound
         return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104 # nosec B104
     return f"[{host}]" if ":" in host else host
 
 
-def _welcome(state: AppState, name: str, base: str) -> str:
+def _first_user_message(state: AppState, name: str, base: str) -> str:
     """Return a line for a new user to paste; if there are users already, how to make a token."""
     accounts = state.accounts
     if users := accounts.users():

@@ -36,11 +36,11 @@ READERS = {"csv": read_csv, "jsonl": read_jsonl}
 FORMATS = tuple(READERS)
 REMEDY = "mend these lines, or leave them out with --skip-invalid"
 UNDECODED = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
-NAMED = 10  # bad rows that are named before an import gives up
+MAX_REPORTED = 10  # bad rows that are named before an import gives up
 # What makes a formula of a cell: https://owasp.org/www-community/attacks/CSV_Injection. Not only at
 # its beginning: a spreadsheet that expects another delimiter begins a cell behind each of those.
-SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are East Asian forms of the others
-FORMULA = re.compile(rf"^(?=[{SIGNS}\t\r\n])|(?<=[,;\t\r\n])(?=[{SIGNS}])")
+FORMULA_SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are East Asian forms of the others
+FORMULA_START = re.compile(rf"^(?=[{FORMULA_SIGNS}\t\r\n])|(?<=[,;\t\r\n])(?=[{FORMULA_SIGNS}])")
 
 
 class Rejects:
@@ -65,7 +65,7 @@ class Rejects:
         for field, messages in errors.items():
             name = "" if field == "_schema" else f"{field}: "
             click.echo(f"line {line}: {name}{' '.join(messages)}", err=True)
-        if self.count == NAMED:
+        if self.count == MAX_REPORTED:
             list(self.end())
 
     def end(self) -> Iterator[Row]:
@@ -187,7 +187,7 @@ def export(name: str | None, kind: str, for_spreadsheet: bool, **given: str | No
     leads = transfer.export(state.storage, filters, user_id=user_id, by_name=state.takes_tokens)
     rows = (row[first:] for row in leads)
     if for_spreadsheet:
-        rows = (tuple(map(_defused, row)) for row in rows)
+        rows = (tuple(map(_escape_formula, row)) for row in rows)
     # Without the mark, Excel takes UTF-8 for something else.
     encoding = "utf-8-sig" if for_spreadsheet else "utf-8"
     out = TextIOWrapper(sys.stdout.buffer, encoding, newline="")
@@ -248,5 +248,5 @@ def _counted(lines: Iterable[str], bar: Any) -> Iterator[str]:
         bar.update(len(line))
 
 
-def _defused(cell: Any) -> Any:
-    return FORMULA.sub("'", cell) if isinstance(cell, str) else cell
+def _escape_formula(cell: Any) -> Any:
+    return FORMULA_START.sub("'", cell) if isinstance(cell, str) else cell

@@ -92,13 +92,13 @@ def remove(name: str, leads_to: str | None, erase: bool, yes: bool) -> None:
     leads = how_many(accounts.count_to_remove(name, leads_to=leads_to, erase=erase))
     fate = f"erase {leads}" if leads_to is None else f"give {leads} to {leads_to}"
     if not yes:
-        _ask(f"Remove {name} and {fate}?")
+        _confirm(f"Remove {name} and {fate}?")
     leads = how_many(accounts.remove_user(name, leads_to=leads_to, erase=erase))
     fate = f"{leads} erased" if leads_to is None else f"{leads} given to {leads_to}"
     click.echo(f"{name} is removed, {fate}.", err=True)
 
 
-def _ask(question: str) -> None:
+def _confirm(question: str) -> None:
     """Return if the answer is yes; raises Abort for no, ClickException if nobody can answer."""
     if not sys.stdin.isatty():
         raise click.ClickException(

@@ -11,43 +11,43 @@ from typing import Any
 from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
-NOISE = (
+PR_SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG in linux/prctl.h
+IGNORED_MESSAGES = (
     "Configuration allows spawning",  # that many threads, which is meant
     "Unexpected exit from worker",  # of which the supervisor says more
 )
 
 
-class SuppressNoise(logging.Filter):
+class IgnoreMessages(logging.Filter):
     """Lets through what somebody can do something about."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether it is worth a line."""
-        return not record.getMessage().startswith(NOISE)
+        return not record.getMessage().startswith(IGNORED_MESSAGES)
 
 
 LOGGING: dict[str, Any] = {
-    "filters": {"noise": {"()": SuppressNoise}},
+    "filters": {"noise": {"()": IgnoreMessages}},
     "handlers": {"json": {"class": "leads_service.logging.JsonHandler", "filters": ["noise"]}},
     "loggers": {"_granian": {"handlers": ["json"], "propagate": False}},
 }
 
 
-def prepare(storage: Storage) -> None:
+def register_fork_hook(storage: Storage) -> None:
     """See to it that each worker that is forked from now on begins and ends as it should."""
     parent = os.getpid()
 
-    def begin() -> None:
-        _stop_when_told()
-        _end_with(parent)
+    def initialize_worker() -> None:
+        _reset_signals()
+        _exit_with_parent(parent)
         # It leaves the file open, so that it is in use while there are workers.
         with suppress(StorageError):  # each request tries again
             storage.check_health()
 
-    os.register_at_fork(after_in_child=begin)
+    os.register_at_fork(after_in_child=initialize_worker)
 
 
-def _stop_when_told() -> None:
+def _reset_signals() -> None:
     """Let a worker that does not serve yet end when it is told to, by the main process alone.
 
     Granian's workers inherit the handlers of the process that forks them, which do nothing in
@@ -58,9 +58,9 @@ def _stop_when_told() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     """Let a worker end when the main process is killed, instead of serving on unseen."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it was killed a moment ago
             os.kill(os.getpid(), signal.SIGTERM)

@@ -12,11 +12,18 @@ from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import KeyRecord, Page, Position, TokenRecord
 from leads_service.storage.errors import storage_errors
-from leads_service.storage.models import OWNED, DeletedLead, Idempotency, Lead, Token, User
+from leads_service.storage.models import (
+    TABLES_WITH_OWNER,
+    DeletedLead,
+    Idempotency,
+    Lead,
+    Token,
+    User,
+)
 from leads_service.storage.queries import Statement
 
-BATCH = 500  # leads that are in memory at a time while they change hands
-SWEPT_KEYS = 100  # expired keys that a create removes at most
+MOVE_BATCH = 500  # leads that are in memory at a time while they change hands
+MAX_SWEPT_KEYS = 100  # expired keys that a create removes at most
 
 
 class DatabaseStorage:
@@ -172,8 +179,8 @@ class DatabaseStorage:
         own = Lead.select(Lead.id).where(Lead.user_id == old, *queries.where(filters))
         ids = [lead_id for (lead_id,) in self._rows(own)]
         with self.reindexing(len(ids)):
-            for first in range(0, len(ids), BATCH):
-                self._move(old, new, ids[first : first + BATCH], change)
+            for first in range(0, len(ids), MOVE_BATCH):
+                self._move(old, new, ids[first : first + MOVE_BATCH], change)
         self._share_keys(old, new)
         return len(ids)
 
@@ -209,7 +216,7 @@ class DatabaseStorage:
         """Erase a user's leads, their positions and the user's keys; return how many leads."""
         count = self.count(user_id, {})
         with self.reindexing(count):
-            for table in OWNED:
+            for table in TABLES_WITH_OWNER:
                 self._run(table.delete().where(table.user_id == user_id))
         return count
 
@@ -289,7 +296,7 @@ class DatabaseStorage:
     def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
         """Remember what a user's key was used for, and forget some that are not after ``since``."""
         values = {"user_id": user_id, "key": key, **record._asdict()}
-        self._sweep_keys.rows(values | {"since": since, "limit": SWEPT_KEYS})
+        self._sweep_keys.rows(values | {"since": since, "limit": MAX_SWEPT_KEYS})
         self._keep_key.rows(values | {"created_at": now})
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:

@@ -93,4 +93,8 @@ class Idempotency(Model):
         table_name = "leads_idempotency"
 
 
-OWNED: tuple[Any, ...] = (Lead, DeletedLead, Idempotency)  # the tables with a column user_id
+TABLES_WITH_OWNER: tuple[Any, ...] = (
+    Lead,
+    DeletedLead,
+    Idempotency,
+)  # the tables with a column user_id

@@ -138,13 +138,13 @@ def note_token_use() -> Query:
     return Token.update(used).where(Token.id == parameter("token_id"))
 
 
-MINE = (Idempotency.user_id == parameter("user_id")) & (Idempotency.key == parameter("key"))
+BY_KEY = (Idempotency.user_id == parameter("user_id")) & (Idempotency.key == parameter("key"))
 
 
 def select_key() -> Query:
     """Return the query for the ``KeyRecord`` of the user's ``key`` that is after ``since``."""
     record = (Idempotency.digest, Idempotency.lead_id)
-    return Idempotency.select(*record).where(MINE & (Idempotency.created_at > parameter("since")))
+    return Idempotency.select(*record).where(BY_KEY & (Idempotency.created_at > parameter("since")))
 
 
 def keep_key() -> Query:
@@ -157,7 +157,7 @@ def sweep_keys() -> Query:
     """Return the query that deletes the user's ``key``, and a few that are not after ``since``."""
     expired = Idempotency.created_at <= parameter("since")
     oldest = Idempotency.select(Idempotency.id).where(expired).order_by(Idempotency.created_at)
-    return Idempotency.delete().where(MINE | Idempotency.id.in_(oldest.limit(parameter("limit"))))
+    return Idempotency.delete().where(BY_KEY | Idempotency.id.in_(oldest.limit(parameter("limit"))))
 
 
 def where(filters: Mapping[str, Any]) -> list[Expression]:
@@ -263,14 +263,14 @@ def page_of(row: tuple[str | None, str], limit: int, max_bytes: int) -> Page:
     if ids is None:
         return Page("[]", None, has_more=False)
     asked = leads if ids.count(",") < limit else leads[: leads.rindex(SEPARATOR)]
-    page = fitting(asked, max_bytes)
+    page = truncate_page(asked, max_bytes)
     if not (left_out := leads.count(SEPARATOR, len(page))):
         return Page(f"[{page}]", None, has_more=False)
     last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
     return Page(f"[{page}]", int(last_id), has_more=True)
 
 
-def fitting(leads: str, max_bytes: int) -> str:
+def truncate_page(leads: str, max_bytes: int) -> str:
     """Return as many of the leads as fit into ``max_bytes`` of UTF-8, but one at least."""
     if len(leads) * MAX_CHARACTER <= max_bytes:
         return leads

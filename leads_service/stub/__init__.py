@@ -13,13 +13,13 @@ from flask import Flask, Response, request
 
 from leads_service.api.blueprint import blp
 from leads_service.api.cors import allow_origins
-from leads_service.api.middleware import READING
+from leads_service.api.middleware import READ_METHODS
 from leads_service.api.responses import json_response
 from leads_service.app import create_app
 from leads_service.config import DEFAULTS
 from leads_service.exceptions import StorageUnusableError
 from leads_service.leads import MAX_LIMIT
-from leads_service.logging import SANE_ID
+from leads_service.logging import VALID_ID
 from leads_service.state import AppState, state_of
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 from leads_service.stub.document import describe
@@ -27,10 +27,10 @@ from leads_service.stub.faults import Faults
 from leads_service.stub.samples import fill, has_tokens, samples
 from leads_service.transfer import OnInvalid, Row
 
-NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
-END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
+START_TIME = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
+MAX_START_TIME = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
 SECOND = timedelta(seconds=1)
-DOCUMENT = "api-docs.openapi_json"  # flask-smorest's endpoint
+DOCUMENT_ENDPOINT = "api-docs.openapi_json"  # flask-smorest's endpoint
 
 StartResponse = Callable[..., Any]
 
@@ -58,7 +58,7 @@ class Stub:
         A ``file`` that has leads already keeps those. ``on_invalid`` is told of bad rows, and may
         raise. Raises StorageUnusableError for a file that is not a stub's.
         """
-        self.now = NOW
+        self.now = START_TIME
         self.faults = faults or Faults()
         self._lock = Lock()
         self._count = 0
@@ -70,18 +70,24 @@ class Stub:
                 raise StorageUnusableError(f"{file} is no stub's file; name another one")
             self.state.storage.migrate()
             if is_new:
-                shares = samples(leads, Random(str(seed)), NOW) if rows is None else (rows, ())
-                fill(self.state, shares, NOW, on_invalid)
+                shares = (
+                    samples(leads, Random(str(seed)), START_TIME) if rows is None else (rows, ())
+                )
+                fill(self.state, shares, START_TIME, on_invalid)
         except BaseException:
             self._database.close_for_good()
             if is_new and file is not None:
                 file.unlink()
             raise
-        self._database.keep_state()
+        self._database.save_state()
         changes = self.state.storage.export_leads(["updated_at"], {})
         last = max((updated_at for _, _, updated_at in changes), default=None)
         # Some time after the last change, with room before the last moment that there is.
-        self._begin = max(NOW, min(datetime.fromisoformat(last), END) + SECOND) if last else NOW
+        self._begin = (
+            max(START_TIME, min(datetime.fromisoformat(last), MAX_START_TIME) + SECOND)
+            if last
+            else START_TIME
+        )
         self.reset()
 
     @property
@@ -94,7 +100,7 @@ class Stub:
         sleep(self.faults.delay_of(environ))
         with self._lock:
             self._count += 1
-            if not SANE_ID.fullmatch(environ.get("HTTP_X_REQUEST_ID", "")):
+            if not VALID_ID.fullmatch(environ.get("HTTP_X_REQUEST_ID", "")):
                 environ["HTTP_X_REQUEST_ID"] = f"stub-{self._count}"
             return self.app(environ, start_response)
 
@@ -126,9 +132,9 @@ class Stub:
             clock=lambda: self.now,
         )
         app.before_request(self.faults.fail)
-        app.after_request(self._settle)
-        document: Any = app.view_functions[DOCUMENT]
-        app.view_functions[DOCUMENT] = lambda: json_response(describe(document().json))
+        app.after_request(self._advance_clock)
+        document: Any = app.view_functions[DOCUMENT_ENDPOINT]
+        app.view_functions[DOCUMENT_ENDPOINT] = lambda: json_response(describe(document().json))
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
         allow_origins(app, ["*"])
         return app
@@ -143,14 +149,14 @@ class Stub:
         self._reset()
         return Response(status=204)
 
-    def _settle(self, response: Response) -> Response:
+    def _advance_clock(self, response: Response) -> Response:
         """Let a second pass with each write, and leave no order to chance."""
         if response.allow:
             response.headers["Allow"] = ", ".join(sorted(response.allow))
         wrote = (
             response.status_code < 300  # noqa: PLR2004
             and request.blueprint == blp.name
-            and request.method not in (*READING, "OPTIONS")
+            and request.method not in (*READ_METHODS, "OPTIONS")
         )
         if wrote and "Idempotency-Replayed" not in response.headers:
             self.now += SECOND

@@ -20,7 +20,7 @@ from leads_service.stub.faults import Faults, seconds
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
-OFFER = """\
+BANNER = """\
 Leads API stub on {url}/v1/leads, documented on {url}/docs
 Tokens: {tokens}. Stop it with Ctrl-C.
 
@@ -111,5 +111,5 @@ def stub(
         except ValueError as error:
             raise click.ClickException(f"{data}: {error}") from error
     server, url = listen(application, port)
-    click.echo(OFFER.format(url=url, tokens=", ".join(TOKENS.values())))
+    click.echo(BANNER.format(url=url, tokens=", ".join(TOKENS.values())))
     server.serve_forever()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from leads_service.stub.faults import FAILURES
+from leads_service.stub.faults import ERROR_STATUSES
 from leads_service.stub.samples import TOKENS
 
 TOKEN_HELP = (
@@ -12,7 +12,7 @@ TOKEN_HELP = (
 PARAMETERS: dict[str, dict[str, Any]] = {
     "X-Stub-Fail": {
         "description": "Answer with this error; nothing is stored.",
-        "schema": {"type": "integer", "enum": FAILURES},
+        "schema": {"type": "integer", "enum": ERROR_STATUSES},
     },
     "X-Stub-Delay": {
         "description": "Answer late: `300ms` or `1.5s`, up to `60s`.",

@@ -10,8 +10,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 from leads_service.api.responses import json_response
 
 MAX_DELAY = 60.0  # seconds
-RETRIABLE = {429, 503}
-FAILURES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
+RETRY_AFTER_STATUSES = {429, 503}
+ERROR_STATUSES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
 
 
 def seconds(text: str) -> float:
@@ -55,7 +55,7 @@ class Faults:
             return _error(400, f"X-Stub-Delay: {error}.")
         wanted = request.headers.get("X-Stub-Fail")
         if wanted is not None:
-            if wanted not in map(str, FAILURES):
+            if wanted not in map(str, ERROR_STATUSES):
                 return _error(400, f"X-Stub-Fail: {wanted!r} is no status of an error.")
             return _error(int(wanted), "The stub was asked for this by X-Stub-Fail.")
         if request.path.startswith("/v1/") and self._random.random() < self._fail_rate:
@@ -65,4 +65,6 @@ class Faults:
 
 def _error(status: int, message: str) -> Response:
     payload = {"code": status, "status": HTTP_STATUS_CODES[status], "message": message}
-    return json_response(payload, status, {"Retry-After": "1"} if status in RETRIABLE else None)
+    return json_response(
+        payload, status, {"Retry-After": "1"} if status in RETRY_AFTER_STATUSES else None
+    )

@@ -11,19 +11,19 @@ from tempfile import mkstemp
 from leads_service.exceptions import StorageUnusableError
 
 
-def back_up(store: Path, target: Path, *, replace: bool) -> None:
+def back_up(database_file: Path, target: Path, *, replace: bool) -> None:
     """Copy a database as it is at one moment, as ``Storage.back_up`` says.
 
     Args:
-        store: The database file.
+        database_file: The database file.
         target: The file to copy it to.
         replace: Whether to replace that file.
 
     """
-    if not store.exists():
-        raise StorageUnusableError(f"there is no store at {store} yet; nothing to back up")
+    if not database_file.exists():
+        raise StorageUnusableError(f"there is no store at {database_file} yet; nothing to back up")
     target = target.resolve()
-    if target in (store, *sidecar_files(store)):
+    if target in (database_file, *sidecar_files(database_file)):
         raise StorageUnusableError(
             f"{target} is the store itself, or a part of it; name another file"
         )
@@ -35,40 +35,41 @@ def back_up(store: Path, target: Path, *, replace: bool) -> None:
         raise StorageUnusableError(
             f"{left[0]} belongs to a database; name another file, or remove it"
         )
-    with copied(store, target.parent) as copy:
+    with temporary_copy(database_file, target.parent) as copy:
         replace_durably(copy, target)
 
 
 def restore(
-    backup: Path, store: Path, migrate: Callable[[Path, Path], None], *, replace: bool
+    backup: Path, database_file: Path, migrate: Callable[[Path, Path], None], *, replace: bool
 ) -> Path | None:
     """Put a backup in a database's place, as ``Storage.restore`` says.
 
     Args:
         backup: The file with the backup.
-        store: The database file.
+        database_file: The database file.
         migrate: Called with a copy of the backup and the backup; migrates the copy.
         replace: Whether to set aside a database that has data.
 
     """
     if not backup.is_file():
         raise StorageUnusableError(f"there is no file {backup}")
-    if store.exists() and store.samefile(backup):
+    if database_file.exists() and database_file.samefile(backup):
         raise StorageUnusableError(f"{backup} is the store itself")
-    has_data = store.exists() and _has_data(store)
+    has_data = database_file.exists() and _has_data(database_file)
     if has_data and not replace:
         raise StorageUnusableError(
-            f"{store} has data; with --replace it is kept aside, and the backup takes its place"
+            f"{database_file} has data; with --replace it is kept aside, "
+            "and the backup takes its place"
         )
-    with copied(backup, store.parent) as copy:
+    with temporary_copy(backup, database_file.parent) as copy:
         migrate(copy, backup)
-        copy_ownership(copy, store)
-        aside = set_aside(store)
-        replace_durably(copy, store)
+        copy_ownership(copy, database_file)
+        aside = set_aside(database_file)
+        replace_durably(copy, database_file)
     return aside
 
 
-def _has_data(store: Path) -> bool:
+def _has_data(database_file: Path) -> bool:
     """Return whether a database has users or leads.
 
     To leave WAL mode takes the file for oneself alone. It also puts all of the log into the file.
@@ -78,7 +79,7 @@ def _has_data(store: Path) -> bool:
 
     """
     try:
-        with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as database:
+        with closing(sqlite3.connect(database_file, timeout=0, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = delete")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
             rows = {
@@ -88,16 +89,18 @@ def _has_data(store: Path) -> bool:
             return any(database.execute(rows[name]).fetchone() for name in rows.keys() & tables)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise StorageUnusableError(f"{store} is in use; stop the server first") from error
-        raise StorageUnusableError(f"{store}: {error}") from error
+            raise StorageUnusableError(
+                f"{database_file} is in use; stop the server first"
+            ) from error
+        raise StorageUnusableError(f"{database_file}: {error}") from error
     except sqlite3.DatabaseError:  # no database: somebody may want to see what it is
         return True
 
 
-def problems(store: Path) -> list[str]:
+def problems(database_file: Path) -> list[str]:
     """Return what SQLite finds wrong with a file, at most 100 lines; none if it is sound."""
     try:
-        with closing(connect(store)) as database:
+        with closing(connect(database_file)) as database:
             found = [str(line) for (line,) in database.execute("PRAGMA integrity_check")]
             rows = database.execute("PRAGMA foreign_key_check").fetchall()
     except sqlite3.Error as error:
@@ -111,23 +114,23 @@ def sidecar_files(file: Path) -> list[Path]:
     return [file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal")]
 
 
-def set_aside(store: Path) -> Path | None:
-    """Keep the store under another name, and move what is left of it out of the way."""
-    if not any(path.exists() for path in (store, *sidecar_files(store))):
+def set_aside(database_file: Path) -> Path | None:
+    """Keep the database under another name, and move what is left of it out of the way."""
+    if not any(path.exists() for path in (database_file, *sidecar_files(database_file))):
         return None
-    stem = f"{store.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-    aside = store.with_name(stem)
-    if store.exists():
-        os.link(store, aside)  # until the other one is there, it keeps its own name too
-    for path, other in zip(sidecar_files(store), sidecar_files(aside), strict=True):
+    stem = f"{database_file.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    aside = database_file.with_name(stem)
+    if database_file.exists():
+        os.link(database_file, aside)  # until the other one is there, it keeps its own name too
+    for path, other in zip(sidecar_files(database_file), sidecar_files(aside), strict=True):
         if path.exists():
             path.rename(other)
     return aside
 
 
-def copy_ownership(copy: Path, store: Path) -> None:
+def copy_ownership(copy: Path, database_file: Path) -> None:
     """Give a copy the owner of the file that it replaces, or of the folder that it comes into."""
-    model = (store if store.exists() else store.parent).stat()
+    model = (database_file if database_file.exists() else database_file.parent).stat()
     with suppress(PermissionError):  # it takes root to give a file away
         os.chown(copy, model.st_uid, model.st_gid)
 
@@ -138,7 +141,7 @@ def connect(file: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def copied(source: Path, folder: Path) -> Iterator[Path]:
+def temporary_copy(source: Path, folder: Path) -> Iterator[Path]:
     """Yield a sound copy, for its owner alone, that is gone after the block unless it was moved."""
     if not folder.is_dir():
         raise StorageUnusableError(f"the folder {folder} does not exist; create it")

@@ -28,10 +28,10 @@ PRAGMAS = {
     "wal_autocheckpoint": 0,  # Sqlite.checkpoint() instead
 }
 CHECKPOINT_INTERVAL = 400  # rows that a process has changed; a lead's are on some ten pages
-MAX_LOG = 8000  # pages; of a longer log, which a reader has kept from beginning anew,
-CHECKPOINT_AGAIN = 20  # rows later another try is made
+MAX_WAL_PAGES = 8000  # pages; of a longer log, which a reader has kept from beginning anew,
+CHECKPOINT_RETRY_INTERVAL = 20  # rows later another try is made
 MAX_IDLE_CONNECTIONS = 16  # twice the threads of a worker of ours
-CHUNK = 2**20  # bytes
+CHUNK_SIZE = 2**20  # bytes
 
 # Versions without the WAL-reset bug.
 SAFE_IN_SERIES: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
@@ -122,7 +122,7 @@ class OpenFiles:
             return
         offset = 0
         with open(self._log_file, "r+b", buffering=0) as log:
-            while chunk := os.pread(log.fileno(), CHUNK, offset):
+            while chunk := os.pread(log.fileno(), CHUNK_SIZE, offset):
                 offset += os.pwrite(log.fileno(), chunk, offset)
         flush(self._log)
 
@@ -185,7 +185,9 @@ class Sqlite(SqliteDatabase):
         )
         self._write_lock = WriteLock()
         self._group_commit = GroupCommit()
-        self._uncopied = 0  # rows that were changed since the last checkpoint of this process
+        self._rows_since_checkpoint = (
+            0  # rows that were changed since the last checkpoint of this process
+        )
         _databases.add(self)
 
     def create_file(self) -> None:
@@ -235,10 +237,10 @@ class Sqlite(SqliteDatabase):
         Those that other threads have are closed when they are given back.
         """
         with self._lock:
-            self._leave_files()
+            self._discard_files()
         self.close()
 
-    def _leave_files(self) -> None:
+    def _discard_files(self) -> None:
         """Let no connection to the files be used any longer than it is already."""
         if self._files is not None:
             self._files.close()
@@ -260,9 +262,9 @@ class Sqlite(SqliteDatabase):
             if self._is_current(connection):
                 return connection
             connection.close()
-            self._leave_files()
+            self._discard_files()
         if self._files is not None and not self._files.are_current():
-            self._leave_files()
+            self._discard_files()
         if self._files is None:
             self._files = OpenFiles(self.database, self.timeout)
         connection = self._connect()
@@ -291,8 +293,8 @@ class Sqlite(SqliteDatabase):
                 self._begin(lock_type)
             if self._group_commit.has_failed:
                 self._rewrite_log()
-            if self._uncopied >= CHECKPOINT_INTERVAL:
-                self._copy_log()
+            if self._rows_since_checkpoint >= CHECKPOINT_INTERVAL:
+                self._checkpoint_locked()
                 # SQLite begins the log anew for a transaction that finds all of it copied.
                 super().rollback()
                 self._begin(lock_type)
@@ -317,29 +319,29 @@ class Sqlite(SqliteDatabase):
             raise OperationalError(f"the log can't be flushed: {error}") from error
         self._group_commit.recovered()
 
-    def _copy_log(self) -> None:
+    def _checkpoint_locked(self) -> None:
         """Copy the log's pages into the file, with SQLite's write lock held.
 
         So no process can begin the log anew meanwhile. SQLite 3.7.0 to 3.51.2 may corrupt the file
         if one does: https://www.sqlite.org/wal.html#walresetbug.
         """
-        self._uncopied = 0
+        self._rows_since_checkpoint = 0
         try:
             pages = self.connection().files.checkpoint()
         except sqlite3.Error as error:  # the log goes on growing; what is stored is stored
             logger.warning("the checkpoint failed, to be tried again: %s", error)
         else:
-            if pages > MAX_LOG:
-                self._uncopied = CHECKPOINT_INTERVAL - CHECKPOINT_AGAIN
+            if pages > MAX_WAL_PAGES:
+                self._rows_since_checkpoint = CHECKPOINT_INTERVAL - CHECKPOINT_RETRY_INTERVAL
 
     def checkpoint(self) -> None:
         """Copy the log's pages into the file, so that the log can begin anew."""
         with self.atomic("IMMEDIATE"):
-            self._copy_log()
+            self._checkpoint_locked()
 
     def checkpoint_next(self) -> None:
         """Let the next transaction begin with a checkpoint: the log may begin anew for it."""
-        self._uncopied = CHECKPOINT_INTERVAL
+        self._rows_since_checkpoint = CHECKPOINT_INTERVAL
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk.
@@ -353,7 +355,7 @@ class Sqlite(SqliteDatabase):
         """
         connection = self.connection()
         super().commit()
-        self._uncopied += connection.new_changes()
+        self._rows_since_checkpoint += connection.new_changes()
         number = self._group_commit.count()
         self._write_lock.release()
         self._group_commit.wait(number, connection.files.flush)

@@ -17,7 +17,7 @@ class SingleConnectionDatabase(SqliteDatabase):
     def __init__(self, file: Path | None = None):
         super().__init__(str(file or ":memory:"), thread_safe=False, check_same_thread=False)
         self._file = file
-        self._kept = sqlite3.connect(":memory:", check_same_thread=False)
+        self._saved = sqlite3.connect(":memory:", check_same_thread=False)
 
     def open(self) -> bool:
         """Open it, for good: in memory, it ends with the connection; return whether it is empty.
@@ -30,15 +30,15 @@ class SingleConnectionDatabase(SqliteDatabase):
             self.connect()
             return not self.get_tables() and not (self._file and self._file.stat().st_size)
 
-    def keep_state(self) -> None:
+    def save_state(self) -> None:
         """Remember the state of now."""
-        self.connection().backup(self._kept)
+        self.connection().backup(self._saved)
 
     def restore_state(self) -> None:
         """Go back to the state that is kept."""
-        self._kept.backup(self.connection())
+        self._saved.backup(self.connection())
 
     def close_for_good(self) -> None:
         """Close it, and forget the state that is kept."""
-        self._kept.close()
+        self._saved.close()
         self.close()

@@ -25,9 +25,9 @@ from leads_service.storage.sqlite.database import PRAGMAS, Sqlite, has_safe_wal_
 from leads_service.storage.sqlite.locking import retry_while_locked
 
 # No room on the disk, or in a quota.
-NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 # Errors of a COMMIT that could not write all that it had to, of which its mark is the last.
-BEFORE_COMMIT = ("SQLITE_BUSY", *NO_ROOM)
+NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
 
 MIGRATION_TIMEOUT = 600  # seconds that a start waits for another process to end its migrations
 BULK_CACHE = -32_000  # KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size
@@ -35,18 +35,18 @@ BULK_BATCH = 10_000  # leads of an import that are in memory at a time
 
 # To drop the indexes and to make them anew is faster for so many leads, if they are as large a
 # share of all: an insert writes to all indexes at random places, a move to most of them.
-MANY = 10_000
-SHARE_OF_MOVED = 0.1
+MIN_ROWS_TO_REINDEX = 10_000
+MIN_SHARE_TO_REINDEX = 0.1
 
-STAGED = tuple(name for name in FIELDS if name != "id")
-STAGE = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED)})"  # noqa: S608
+STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
+INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608
 # In the order of time, most indexes take the next lead beside the last one.
-STORE_STAGED = (
-    f"INSERT INTO leads_lead ({', '.join(STAGED)})"  # noqa: S608  # our own names
+COPY_STAGED = (
+    f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
     " SELECT * FROM leads_staged ORDER BY created_at, rowid"
 )
 
-WAL_RESET = " (has the WAL-reset bug: let no other program write to the file)"
+WAL_RESET_WARNING = " (has the WAL-reset bug: let no other program write to the file)"
 
 
 class SqliteStorage(DatabaseStorage):
@@ -96,9 +96,9 @@ class SqliteStorage(DatabaseStorage):
             raise
         except (PeeweeException, StorageUnavailableError) as error:
             reason = _reason(error)
-            if reason in NO_ROOM:
-                self._make_room()
-            if is_committing and reason not in BEFORE_COMMIT:
+            if reason in DISK_FULL_ERRORS:
+                self._on_disk_full()
+            if is_committing and reason not in NOT_COMMITTED_ERRORS:
                 raise CommitOutcomeUnknownError(str(error)) from error
             if isinstance(error, StorageUnavailableError):
                 raise
@@ -112,14 +112,14 @@ class SqliteStorage(DatabaseStorage):
         # A host may have begun a transaction without Peewee.
         return self.database.savepoint() if is_by_hand else self.database.atomic("IMMEDIATE")
 
-    def _make_room(self) -> None:
+    def _on_disk_full(self) -> None:
         """Do what can be done when the disk is full."""
 
     def no_wait(self) -> AbstractContextManager[None]:
         """Let writes in the block fail at once where they would wait for a lock."""
         return self._pragmas(busy_timeout=0)
 
-    def _erasing(self) -> AbstractContextManager[None]:
+    def _secure_delete(self) -> AbstractContextManager[None]:
         """Overwrite with zeros what is deleted in the block, in a host's file too."""
         return self._pragmas(secure_delete=1)
 
@@ -142,12 +142,12 @@ class SqliteStorage(DatabaseStorage):
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Erase a lead; its position remains."""
-        with self._erasing():
+        with self._secure_delete():
             super().delete_lead(user_id, lead_id)
 
     def forget_user(self, user_id: int) -> int:
         """Erase a user's leads, their positions and the user's keys; return how many leads."""
-        with self._erasing():
+        with self._secure_delete():
             return super().forget_user(user_id)
 
     def insert_leads(
@@ -163,21 +163,21 @@ class SqliteStorage(DatabaseStorage):
         count = 0
         with storage_errors, driver_errors:
             connection = self.database.connection()
-            connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
+            connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED_COLUMNS)})")
         try:
             while batch := list(islice(rows, BULK_BATCH)):
                 owners.update(lead["user_id"] for lead in batch)
                 count += len(batch)
                 with storage_errors, driver_errors:
                     connection.executemany(
-                        STAGE, [[lead[name] for name in STAGED] for lead in batch]
+                        INSERT_STAGED, [[lead[name] for name in STAGED_COLUMNS] for lead in batch]
                     )
             with self.writing(bulk=True):
                 confirm(owners)
                 # There are no more leads than that: it pays to index those again with the new ones.
-                pays = count >= max(self._last_id(), MANY)
+                pays = count >= max(self._last_id(), MIN_ROWS_TO_REINDEX)
                 with self._indexed_afterwards() if pays else nullcontext(), driver_errors:
-                    connection.execute(STORE_STAGED)
+                    connection.execute(COPY_STAGED)
             self._after_bulk_insert()
         finally:
             with suppress(sqlite3.Error):  # what failed before matters more
@@ -193,7 +193,7 @@ class SqliteStorage(DatabaseStorage):
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
         """Let a block that writes so many leads index all of them anew, where that is faster."""
-        pays = count >= max(MANY, self._last_id() * SHARE_OF_MOVED)
+        pays = count >= max(MIN_ROWS_TO_REINDEX, self._last_id() * MIN_SHARE_TO_REINDEX)
         return self._indexed_afterwards() if pays else nullcontext()
 
     @contextmanager
@@ -217,12 +217,12 @@ class SqliteStorage(DatabaseStorage):
         """Return whether there is a database with our tables."""
         if not Path(self.location).exists():
             return False
-        with self._usable(), self.opened():
+        with self._convert_errors(), self.opened():
             return bool(self.database.table_exists("leads_migration"))
 
     def migrate(self) -> list[str]:
         """Bring the schema up to date; return the names of the migrations that this took."""
-        with self._usable(), self.opened():
+        with self._convert_errors(), self.opened():
             if not self.pending_migrations():
                 return []
             with self.writing():
@@ -230,11 +230,11 @@ class SqliteStorage(DatabaseStorage):
 
     def pending_migrations(self) -> list[str]:
         """Return the names of the migrations that have not been applied."""
-        with self._usable(), self.opened():
+        with self._convert_errors(), self.opened():
             return migrations.pending(self.database)
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         """Raise StorageUnusableError for whatever the database can't do in the block."""
         try:
             yield
@@ -254,7 +254,10 @@ class SqliteStorage(DatabaseStorage):
         yield "file", f"{file} ({size})"
         pending = self.pending_migrations() if exists else ["everything"]  # to open it creates it
         yield "schema", f"pending {', '.join(pending)}" if pending else "up to date"
-        yield "SQLite", f"{sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}"
+        yield (
+            "SQLite",
+            f"{sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET_WARNING}",
+        )
 
     def problems(self) -> list[str]:
         """Look for damage in the whole file; return a line for each, none if it is sound."""
@@ -291,7 +294,7 @@ class SqliteFileStorage(SqliteStorage):
         self.database.create_file()
         usual, self.database.timeout = self.database.timeout, MIGRATION_TIMEOUT
         try:
-            with self._usable(), self.opened():
+            with self._convert_errors(), self.opened():
                 self._use_wal()
                 return super().migrate()
         finally:
@@ -308,7 +311,7 @@ class SqliteFileStorage(SqliteStorage):
         self.dispose()  # it was opened without a log
         self.connect()
 
-    def _make_room(self) -> None:
+    def _on_disk_full(self) -> None:
         """Let the next transaction copy the log into the file, so that the log can begin anew."""
         self.database.checkpoint_next()
 
