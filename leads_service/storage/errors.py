@@ -1,4 +1,4 @@
-"""What a database's errors are to the services."""
+"""Conversion of Peewee's exceptions to those of this package."""
 
 from types import TracebackType
 
@@ -6,12 +6,15 @@ from peewee import DataError, IntegrityError, InterfaceError, PeeweeException, P
 
 from leads_service.exceptions import StorageUnavailableError
 
-# Mistakes of this package, which no retry mends: they stay what they are.
+# Bugs in this package, which a retry does not help: they are passed on unchanged.
 PROGRAMMING_ERRORS = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 
 
 class StorageErrors:
-    """Turns what Peewee raises in a block, but for mistakes, into StorageUnavailableError."""
+    """Context manager that converts Peewee's exceptions to StorageUnavailableError.
+
+    ``PROGRAMMING_ERRORS`` are passed on unchanged.
+    """
 
     def __enter__(self) -> None:
         pass
