@@ -1,4 +1,4 @@
-"""What is the same in all workers of the server: their beginning, their end, what they say."""
+"""The worker processes of the server: initialization after the fork, signals, logging."""
 
 import ctypes
 import logging
@@ -11,18 +11,18 @@ from typing import Any
 from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
-PR_SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG in linux/prctl.h
+PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 IGNORED_MESSAGES = (
-    "Configuration allows spawning",  # that many threads, which is meant
-    "Unexpected exit from worker",  # of which the supervisor says more
+    "Configuration allows spawning",  # a warning about many threads, which are intended
+    "Unexpected exit from worker",  # the supervisor logs it in more detail
 )
 
 
 class IgnoreMessages(logging.Filter):
-    """Lets through what somebody can do something about."""
+    """Drops Granian's messages that need no action."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether it is worth a line."""
+        """Return whether to log the record."""
         return not record.getMessage().startswith(IGNORED_MESSAGES)
 
 
@@ -34,33 +34,42 @@ LOGGING: dict[str, Any] = {
 
 
 def register_fork_hook(storage: Storage) -> None:
-    """See to it that each worker that is forked from now on begins and ends as it should."""
+    """Initialize each worker that is forked from now on.
+
+    Args:
+        storage: The storage that the workers use. It must have no open connection: SQLite's
+            connections must not be used after a fork.
+
+    """
     parent = os.getpid()
 
     def initialize_worker() -> None:
         _reset_signals()
         _exit_with_parent(parent)
-        # It leaves the file open, so that it is in use while there are workers.
-        with suppress(StorageError):  # each request tries again
+        # Open the file, so that `restore` sees it in use even before the first request.
+        with suppress(StorageError):  # each request connects again
             storage.check_health()
 
     os.register_at_fork(after_in_child=initialize_worker)
 
 
 def _reset_signals() -> None:
-    """Let a worker that does not serve yet end when it is told to, by the main process alone.
+    """Make SIGTERM end a worker that does not serve yet, and block SIGINT.
 
-    Granian's workers inherit the handlers of the process that forks them, which do nothing in
-    them, until they have their own: a stop that came in between was lost, and the server hung.
-    It hung as well when a terminal's Ctrl-C reached a worker beside the main process's SIGTERM.
+    Workers inherit the main process's signal handlers, which have no effect in them, until Granian
+    installs its own. A SIGTERM in between was lost, and the server hung. It also hung when a
+    terminal's Ctrl-C sent SIGINT to a worker in addition to the main process's SIGTERM.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Let a worker end when the main process is killed, instead of serving on unseen."""
+    """Make the kernel send SIGTERM to this worker when the main process dies (Linux only).
+
+    Otherwise workers would keep serving after the main process was killed.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed a moment ago
+        if os.getppid() != parent:  # it died before prctl()
             os.kill(os.getpid(), signal.SIGTERM)

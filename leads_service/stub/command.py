@@ -1,4 +1,4 @@
-"""The command for a laptop: the service, made up and obedient."""
+"""The command ``stub``."""
 
 from itertools import chain
 from math import isnan
@@ -31,7 +31,7 @@ curl -X POST {url}/stub/reset
 """  # noqa: E501  # lines to paste
 
 
-class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes none
+class Delay(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4
     """A delay such as ``300ms``."""
 
     name = "delay"
@@ -39,7 +39,7 @@ class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it t
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return it in seconds."""
+        """Return the delay in seconds; fail if it is malformed or too long."""
         try:
             return value if isinstance(value, float) else seconds(value)
         except ValueError as error:
@@ -50,7 +50,7 @@ class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it t
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8001,  # beside the service, which has 8000
+    default=8001,  # the service's is 8000
     show_default=True,
     help="The port; 0 for a free one.",
 )

@@ -1,4 +1,4 @@
-"""What a stub's OpenAPI document says beyond the service's."""
+"""The stub's additions to the OpenAPI document."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ RESET: dict[str, Any] = {
 
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the service's document with what a stub does when it is told to."""
+    """Add the stub's tokens, headers and reset operation to the service's document; return it."""
     components = document["components"]
     components["securitySchemes"]["leadsToken"]["description"] = TOKEN_HELP
     components["parameters"] = {
