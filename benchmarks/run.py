@@ -30,7 +30,7 @@ QUICK = Scale(few=500, many=5_000, samples=5, requests=1_000, starts=1)
 
 
 def main() -> int:
-    """Run what the arguments ask for, and return the exit code."""
+    """Run the benchmarks as the arguments say, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="check that all of it works")
     parser.add_argument("--huge", action="store_true", help="10,000,000 leads, not 1,000,000")
@@ -62,7 +62,18 @@ def main() -> int:
 
 
 def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Server, Figures]:
-    """Measure all servers by turns, and return the medians."""
+    """Measure all servers in alternation, and return the medians of the rounds.
+
+    Args:
+        folder: A folder for the servers' data.
+        count: How many leads each server has.
+        rounds: How many rounds.
+        seconds: The duration of each measurement.
+
+    Raises:
+        BenchError: A server does not start, or returns a different first page.
+
+    """
     prepared: dict[Server, tuple[Path, str]] = {}
     for server in SERVERS:
         say(f"{server.title}: {count:,} leads")
@@ -82,14 +93,19 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
 
 
 def refuse_failures(results: dict[Server, Figures]) -> None:
-    """Raise BenchError if any answer was an error."""
+    """Check that no request has failed.
+
+    Raises:
+        BenchError: A response had an unexpected status.
+
+    """
     for server, figures in results.items():
         if failed := figures.list.failed + figures.create.failed:
             raise BenchError(f"{server.title}: {failed} answers with another status")
 
 
 def say(what: str, began: float = time.monotonic()) -> None:
-    """Tell who waits what goes on."""
+    """Print the progress to stderr, with the time since the start."""
     print(f"{time.monotonic() - began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
