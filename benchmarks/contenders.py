@@ -84,7 +84,7 @@ SERVERS = (
         (*pocketbase.COMMAND, "--http", "127.0.0.1:{port}"),
         pocketbase.PATH,
         listed="items",
-        beside=frozenset({"collectionId", "collectionName"}),
+        extra_fields=frozenset({"collectionId", "collectionName"}),
         created=200,
         body=pocketbase.record(42, NOTES),
     ),

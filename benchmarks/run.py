@@ -22,7 +22,7 @@ from growth import Scale, grow
 from measure import Figures, medians, one_round
 from servers import BenchError, Server
 
-LEADS, QUICK_LEADS = 101_000, 1_010  # of which every 101st is somebody else's
+LEADS, QUICK_LEADS = 101_000, 1_010  # every 101st belongs to another user
 PAGE = 50
 FULL = Scale(few=10_000, many=1_000_000, samples=300, requests=100_000, starts=5)
 HUGE = Scale(few=10_000, many=10_000_000, samples=300, requests=100_000, starts=5)
@@ -41,14 +41,14 @@ def main() -> int:
     seconds = arguments.seconds or (0.5 if arguments.quick else 5)
     scale = QUICK if arguments.quick else HUGE if arguments.huge else FULL
     count = QUICK_LEADS if arguments.quick else LEADS
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so stop the servers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, to stop the servers
     try:
         install()
         with tempfile.TemporaryDirectory(prefix="leads-bench-") as folder:
             results = compare(Path(folder), count, rounds, seconds)
             if arguments.quick:
                 refuse_failures(results)
-            say("leads-service alone")
+            print_progress("leads-service alone")
             rows = list(grow(scale, Path(folder)))
     except BenchError as error:
         print(error, file=sys.stderr)
@@ -76,7 +76,7 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
     """
     prepared: dict[Server, tuple[Path, str]] = {}
     for server in SERVERS:
-        say(f"{server.title}: {count:,} leads")
+        print_progress(f"{server.title}: {count:,} leads")
         where = folder / server.name
         where.mkdir()
         prepared[server] = where, server.prepare(where, count)
@@ -84,7 +84,7 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
     found: dict[Server, list[Figures]] = {server: [] for server in SERVERS}
     for number in range(1, rounds + 1):
         for server, (where, token) in prepared.items():
-            say(f"round {number} of {rounds}: {server.title}")
+            print_progress(f"round {number} of {rounds}: {server.title}")
             page, figures = one_round(server, where, token, seconds)
             if number == 1 and [canonical(lead) for lead in page] != expected:
                 raise BenchError(f"{server.title} has another page: {page[:2]}, {len(page)} leads")
@@ -104,7 +104,7 @@ def refuse_failures(results: dict[Server, Figures]) -> None:
             raise BenchError(f"{server.title}: {failed} answers with another status")
 
 
-def say(what: str, began: float = time.monotonic()) -> None:
+def print_progress(what: str, began: float = time.monotonic()) -> None:
     """Print the progress to stderr, with the time since the start."""
     print(f"{time.monotonic() - began:6.1f} s  {what}", file=sys.stderr, flush=True)
 

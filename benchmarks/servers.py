@@ -38,7 +38,7 @@ class Server:
         command: Its command line, with the placeholders ``{port}`` and ``{folder}``.
         path: The path of the list.
         listed: The member of a page that holds the leads; None if the page is the list itself.
-        beside: Further fields of a lead, which can't be turned off.
+        extra_fields: Further fields of a lead, which can't be turned off.
         created: The status of a successful create.
         body: The body of a create.
 
@@ -51,7 +51,7 @@ class Server:
     command: tuple[str, ...]
     path: str = "/leads"
     listed: str | None = "data"
-    beside: frozenset[str] = frozenset()
+    extra_fields: frozenset[str] = frozenset()
     created: int = 201
     body: dict[str, Any] = field(default_factory=lambda: {"company_id": 42, "notes": NOTES})
 
@@ -87,7 +87,7 @@ class Server:
             page = json.load(response)
         found: list[dict[str, Any]] = page[self.listed] if self.listed else page
         for lead in found:
-            if lead.keys() - self.beside != set(Lead._fields):
+            if lead.keys() - self.extra_fields != set(Lead._fields):
                 raise BenchError(f"{self.title}: the fields are {sorted(lead)}")
         return [{name: lead[name] for name in Lead._fields} for lead in found]
 

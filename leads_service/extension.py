@@ -150,7 +150,7 @@ def mount(
     clock: Clock,
     throttle: Throttle,
     user_id: UserId | None = None,
-    **facts: bool,
+    **flags: bool,
 ) -> None:
     """Create the services, store them in ``app.extensions``, and register the views.
 
@@ -163,7 +163,7 @@ def mount(
         clock: As for ``init_app``.
         throttle: The rate limiter for invalid tokens.
         user_id: As for ``init_app``.
-        facts: The fields ``is_hosted`` and ``shares_database`` of ``AppState``.
+        flags: The fields ``is_hosted`` and ``shares_database`` of ``AppState``.
 
     Raises:
         ConfigError: The scorer can't be called with facts about a lead.
@@ -180,7 +180,7 @@ def mount(
         bearer(accounts, throttle) if user_id is None else by_host(user_id),
         accounts.user_id if has_own_users else id_in_host,
         takes_tokens=has_own_users,
-        **facts,
+        **flags,
     )
     app.url_map.converters["leads_service_id"] = LeadId
     if api is None:

@@ -15,8 +15,8 @@ VALID_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 class SerializeReads:
     """WSGI middleware that serializes GET and HEAD requests within a process.
 
-    Only one thread of a process runs Python at a time, and the GIL changes hands whenever one calls
-    the system: threads that read side by side answer fewer requests than one by one (see
+    Under the GIL only one thread of a process runs Python at a time, and the GIL is released at
+    every system call: concurrent reads have less throughput than serialized ones (see
     ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently.
     """
 

@@ -53,7 +53,7 @@ MAX_ADDRESS = 2048  # characters; a host name has 253 at most
 # RFC 9110, sections 8.8.3, 13.1.1 and, for empty elements, 5.6.1.
 ENTITY_TAG = r'(W/)?"([!#-~\x80-\xff]*)"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}([ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
-MAX_ENTITY_TAGS = 1000  # characters, some thirty tags
+MAX_ENTITY_TAGS = 1000  # characters, about thirty tags
 
 LEAD_ID = {
     "in": "path",

@@ -8,7 +8,7 @@ from leads_service.app import create_app
 from leads_service.config import DEFAULTS
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 
-SERVER = "http://127.0.0.1:8000"  # where `make run` has it
+SERVER = "http://127.0.0.1:8000"  # the default address of `serve`
 
 
 @click.command("openapi")

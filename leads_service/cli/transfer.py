@@ -209,13 +209,13 @@ def export(name: str | None, kind: str, for_spreadsheet: bool, **given: str | No
     state = ready_state()
     filters = filters_of(given)
     user_id = None if name is None else state.user_id(name)
-    first = 0 if name is None else 1  # a file of one user's leads does not name the user
+    first = 0 if name is None else 1  # no column user in a file of one user's leads
     columns = (OWNER, *IN_FILES)[first:]
     leads = transfer.export(state.storage, filters, user_id=user_id, by_name=state.takes_tokens)
     rows = (row[first:] for row in leads)
     if for_spreadsheet:
         rows = (tuple(map(_escape_formula, row)) for row in rows)
-    # Without the mark, Excel takes UTF-8 for something else.
+    # Excel detects UTF-8 by its byte order mark only.
     encoding = "utf-8-sig" if for_spreadsheet else "utf-8"
     out = TextIOWrapper(sys.stdout.buffer, encoding, newline="")
     if kind == "csv":

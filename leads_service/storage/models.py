@@ -43,7 +43,7 @@ Lead = _lead_model()
 
 
 class User(Model):
-    """Somebody who owns leads."""
+    """A user of the standalone application, or of a host without its own users."""
 
     id = AutoField()
     name = TextField(unique=True)
