@@ -24,7 +24,7 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost")  # for health checks on the same mac
 
 
 class Application(Flask):
-    """A Flask application whose routing errors under /v1 are reported to valid tokens only."""
+    """A Flask application that shows routing errors under /v1 only to authenticated callers."""
 
     response_class = WholeResponse
 
