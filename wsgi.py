@@ -1,4 +1,4 @@
-"""The application for any WSGI server: ``gunicorn wsgi:app``, ``flask --app wsgi leads …``."""
+"""The WSGI application for other servers: ``gunicorn wsgi:app``, ``flask --app wsgi leads …``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is prepared, its command, and what it speaks like."""
+"""The servers that are compared: how each is prepared, its command, and its responses."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from servers import NOTES, PEERS, Prepare, Server, environment
 
 
 def ours(command: str, folder: Path) -> str:
-    """Run one of our own commands on the folder's database and return what it prints."""
+    """Run a ``leads-service`` command on the folder's database and return its output."""
     arguments = [sys.executable, "-m", "leads_service", *command.split()]
     result = subprocess.run(
         arguments, cwd=PEERS, env=environment(folder), check=True, capture_output=True, text=True
@@ -20,7 +20,7 @@ def ours(command: str, folder: Path) -> str:
 
 
 def prepare_ours(folder: Path, count: int) -> str:
-    """Fill the folder as our own commands and tables want it."""
+    """Create a database of leads-service with ``count`` leads; return a token."""
     ours("db migrate", folder)
     for name in ("bench", "other"):
         ours(f"user add {name}", folder)

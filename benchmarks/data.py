@@ -1,4 +1,4 @@
-"""The leads that every server is given: always the same, and the same in each."""
+"""The leads that every server is filled with: deterministic, and the same for each."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
-OLDEST = 20  # leads with a status, company and score that no other one has
+OLDEST = 20  # leads with a status, company and score that no other lead has
 
 
 class Lead(NamedTuple):
-    """A lead, its fields in the order of the columns."""
+    """A lead; its fields are in the order of the columns."""
 
     id: int
     user_id: int
@@ -24,15 +24,20 @@ class Lead(NamedTuple):
 
 
 def every_101st(number: int) -> int:
-    """Return the owner of a lead: user 1, but for a few of user 2."""
+    """Return the owner of a lead: user 2 for every 101st, otherwise user 1."""
     return 2 if number % 101 == 0 else 1
 
 
 def leads(count: int, owner: Callable[[int], int] = every_101st) -> Iterator[Lead]:
-    """Return leads, oldest first, two of them at each moment so that the id decides as well.
+    """Yield leads, oldest first; two have the same ``created_at``, so that the id is needed too.
 
-    They are of two kinds by turns, so that each of two filters may match half of them where both
-    match none; the oldest ones are of a third kind, and ten of these have a score of their own.
+    Two kinds alternate, so that each of two filters can match half of the leads where both together
+    match none. The oldest leads are of a third kind, and ten of them have a score of their own.
+
+    Args:
+        count: How many leads.
+        owner: Returns the id of the owner of the lead with this number, from 1.
+
     """
     kinds = (1, "new", 10), (2, "contacted", 30)
     for number in range(1, count + 1):
@@ -46,19 +51,27 @@ def leads(count: int, owner: Callable[[int], int] = every_101st) -> Iterator[Lea
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a time as this service stores it."""
+    """Return a time in the format in which leads-service stores it."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def with_space(moment: datetime) -> str:
-    """Return a time as Peewee, SQLAlchemy and Django store it."""
+    """Return a time in the format in which Peewee, SQLAlchemy and Django store it."""
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def fill(
     file: Path, table: str, rows: Iterator[Lead], time: Callable[[datetime], str] = with_space
 ) -> None:
-    """Store leads in a table of a database that nobody uses meanwhile."""
+    """Insert leads into a table.
+
+    Args:
+        file: The SQLite database, which no process has open.
+        table: The table, with columns named as the fields of ``Lead``.
+        rows: The leads.
+        time: Formats the times.
+
+    """
     columns = ", ".join(Lead._fields)
     marks = ", ".join("?" * len(Lead._fields))
     connection = sqlite3.connect(file)
@@ -73,7 +86,13 @@ def fill(
 
 
 def canonical(lead: dict[str, object]) -> Lead:
-    """Return a lead of any server's answer; raises KeyError or ValueError if it is none."""
+    """Return a lead from a server's response in the common format.
+
+    Raises:
+        KeyError: A field is missing.
+        ValueError: A value can't be converted.
+
+    """
     integers = (int(str(lead[name])) for name in ("id", "user_id", "company_id"))
     moments = (_utc(str(lead[name])) for name in ("created_at", "updated_at"))
     return Lead(
@@ -82,5 +101,5 @@ def canonical(lead: dict[str, object]) -> Lead:
 
 
 def _utc(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)  # SQLModel's says nothing of a zone, and means UTC
+    moment = datetime.fromisoformat(text)  # without a time zone from SQLModel, meaning UTC
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

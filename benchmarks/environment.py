@@ -17,7 +17,7 @@ OWN = ("leads-service", "flask", "granian", "peewee", "marshmallow", "orjson")
 
 
 def install() -> None:
-    """Install what requirements.txt pins; does nothing if that has been done."""
+    """Create the virtual environment from requirements.txt, unless it is up to date."""
     done = VENV / ".installed"
     pins = REQUIREMENTS.read_text()
     if done.exists() and done.read_text() == pins:
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of all that is compared, by name."""
+    """Return the versions of all compared packages by name."""
     lines = (line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
     pinned = {name.partition("[")[0]: number for name, number in lines}
     return {name: version(name) for name in OWN} | {name: pinned[name] for name in PEERS + OTHERS}

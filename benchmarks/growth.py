@@ -1,4 +1,4 @@
-"""What is measured of this service alone: how it fares with many leads, and over time."""
+"""Benchmarks of leads-service alone: with many leads, its start, its memory over time."""
 
 import itertools
 import json
@@ -17,7 +17,8 @@ from measure import list_load
 ONE_USER = 1_000_000  # leads of one user at most
 ALONE = replace(OURS, command=(*SERVE, "1"))
 
-# For each filter: all leads, a half, only the oldest or the rarest score, none.
+# Values of each filter that match all leads, half of them, only the oldest or the rarest score, and
+# none.
 VALUES: dict[str, tuple[str | int, ...]] = {
     "status": ("new", "contacted", "lost", "converted"),
     "company_id": (1, 2, 3, 999),
@@ -30,7 +31,16 @@ VALUES: dict[str, tuple[str | int, ...]] = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How large and how long."""
+    """The size of a run.
+
+    Attributes:
+        few: The number of leads in the small database.
+        many: The number of leads in the large database.
+        samples: How many requests a median is taken of.
+        requests: How many requests a worker answers before its memory is measured again.
+        starts: How many starts of the server the median is taken of.
+
+    """
 
     few: int
     many: int
@@ -40,7 +50,7 @@ class Scale:
 
 
 def grow(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what was measured, and the figure."""
+    """Run the benchmarks, and yield the name and the result of each."""
     latencies = []
     for count in (scale.few, scale.many):
         where = folder / str(count)
@@ -72,14 +82,14 @@ def _prepare(folder: Path, count: int) -> str:
 
 
 class _Client:
-    """A client on one connection."""
+    """An HTTP client with one persistent connection."""
 
     def __init__(self, base: str, token: str):
         self._connection = HTTPConnection(base.removeprefix("http://"))
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, query: str) -> tuple[int, float]:
-        """Return the status and the time of one page in seconds."""
+        """Request a page; return the status and the time in seconds."""
         began = time.perf_counter()
         self._connection.request("GET", f"{OURS.path}?{query}", headers=self._headers)
         response = self._connection.getresponse()
@@ -92,7 +102,12 @@ class _Client:
 
 
 def _slowest(client: _Client, own: int, samples: int) -> tuple[float, str, int]:
-    """Return the worst ratio to the unfiltered page, its query, and how many were tried."""
+    """Find the slowest page with filters, in two rounds: all roughly, the slowest five precisely.
+
+    Returns:
+        The ratio of its time to the unfiltered page's, its query, and how many were tried.
+
+    """
     pages = [query for query in _queries(own) if client.get(query)[0] == 200]
     roughly = sorted(pages, key=lambda query: client.median(query, max(3, samples // 30)))
     plain = client.median("", samples)
@@ -101,7 +116,7 @@ def _slowest(client: _Client, own: int, samples: int) -> tuple[float, str, int]:
 
 
 def _queries(own: int) -> Iterator[str]:
-    """Return every filter and pair of filters, on the first page and on a deep one."""
+    """Yield every filter and pair of filters, for the first page and for a deep one."""
     single = [(name, value) for name, values in VALUES.items() for value in values]
     pairs = [pair for pair in itertools.combinations(single, 2) if pair[0][0] != pair[1][0]]
     for filters in (*((one,) for one in single), *pairs):

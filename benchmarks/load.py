@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/load.py --clients 64 --seconds 60
 
-It is no race: the clients are Python's, on the same machine, and take most of its time.
+It does not measure speed: the clients run in Python on the same machine and take most of its time.
 """
 
 import argparse
@@ -20,12 +20,19 @@ from typing import Any
 
 from contenders import OURS
 
-READS = 0.7  # the share of requests that list; half of the others create, half update
+READS = 0.7  # the share of list requests; of the others, half create and half update
 
 
 @dataclass
 class Seen:
-    """What one client has seen: milliseconds, statuses, and what its leads should be like."""
+    """The observations of one client.
+
+    Attributes:
+        times: The times of its requests in milliseconds.
+        statuses: The number of responses by status.
+        leads: Its leads by id, as they have to be stored.
+
+    """
 
     times: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -33,7 +40,16 @@ class Seen:
 
 
 def client(number: int, address: str, token: str, seconds: float) -> Seen:
-    """Send requests one after the other; company ids tell whose and which lead it is."""
+    """Send requests one after the other, and return what was observed.
+
+    Args:
+        number: The number of the client, from 1. It is part of the company id of its leads, which
+            is unique, so that duplicates are found.
+        address: The server's host and port.
+        token: The bearer token.
+        seconds: For how long.
+
+    """
     random, seen, created = Random(number), Seen(), 0
     connection = HTTPConnection(address, timeout=60)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -66,7 +82,7 @@ def client(number: int, address: str, token: str, seconds: float) -> Seen:
 
 
 def stored(address: str, token: str) -> list[dict[str, Any]]:
-    """Return every lead, by walking the pages."""
+    """Return all leads, page by page."""
     connection, leads, cursor = HTTPConnection(address), [], ""
     while True:
         headers = {"Authorization": f"Bearer {token}"}
@@ -79,7 +95,7 @@ def stored(address: str, token: str) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    """Run it, print what was seen, and return 1 if anything was wrong."""
+    """Run the load, print the results, and return 1 if anything was wrong, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)

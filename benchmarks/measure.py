@@ -1,4 +1,4 @@
-"""What is measured of every server: requests with many connections, by k9."""
+"""The benchmark of every server: lists and creates over many connections, by k9."""
 
 import json
 import os
@@ -18,7 +18,15 @@ CONNECTIONS = 16
 
 @dataclass(frozen=True)
 class Load:
-    """What k9 found: requests a second, milliseconds, and answers with another status."""
+    """A measurement by k9.
+
+    Attributes:
+        rate: Requests per second.
+        median: The median response time in milliseconds.
+        p99: The 99th percentile of the response times in milliseconds.
+        failed: The number of responses with an unexpected status.
+
+    """
 
     rate: float
     median: float
@@ -28,26 +36,31 @@ class Load:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was found of one server."""
+    """The measurements of one server."""
 
     list: Load
     create: Load
 
 
 def list_load(server: Server, base: str, token: str, **limits: Any) -> Load:
-    """Ask for the first page, again and again."""
+    """Request the first page repeatedly, within k6's ``limits``."""
     return _load({"method": "GET", "url": base + server.path}, token, 200, **limits)
 
 
 def create_load(server: Server, base: str, token: str, **limits: Any) -> Load:
-    """Create one lead after the other."""
+    """Create leads, within k6's ``limits``."""
     url = base + server.path.partition("?")[0]
     request = {"method": "POST", "url": url, "body": json.dumps(server.body)}
     return _load(request, token, server.created, **limits)
 
 
 def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Load:
-    """Send a request over all connections at once, within k6's ``limits``."""
+    """Send a request over ``CONNECTIONS`` connections, within k6's ``limits``.
+
+    Raises:
+        BenchError: k9 failed.
+
+    """
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     step = request | {"headers": headers, "checks": {"status": {"status": status}}}
     options = {"vus": CONNECTIONS, "discardResponseBodies": True, **limits}
@@ -60,7 +73,7 @@ def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Lo
             check=False,
             capture_output=True,
             text=True,
-            # One thread is enough, and leaves more of the machine to the server.
+            # One thread is enough, and leaves more processor time to the server.
             env=os.environ | {"TOKIO_WORKER_THREADS": "1"},
         )
         if result.returncode:
@@ -76,7 +89,18 @@ def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Lo
 def one_round(
     server: Server, folder: Path, token: str, seconds: float
 ) -> tuple[list[dict[str, Any]], Figures]:
-    """Start the server, keep its first page, warm it up, measure it and stop it."""
+    """Start the server, warm it up, measure it and stop it.
+
+    Args:
+        server: The server.
+        folder: Its folder, prepared.
+        token: The bearer token.
+        seconds: For how long to measure lists, and then creates.
+
+    Returns:
+        The first page, and the measurements.
+
+    """
     with server.running(folder) as (base, _):
         page = server.await_page(base, token)
         list_load(server, base, token, duration=f"{seconds / 5}s")
@@ -87,7 +111,7 @@ def one_round(
 
 
 def medians(rounds: list[Figures]) -> Figures:
-    """Return the median of each figure, and all failures."""
+    """Return the median of each measurement, and the total of the failures."""
     return Figures(_median([r.list for r in rounds]), _median([r.create for r in rounds]))
 
 

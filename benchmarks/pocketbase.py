@@ -1,4 +1,4 @@
-"""PocketBase: its collection, made over its own API, and its file, filled while it is stopped."""
+"""PocketBase: its collection, created by its API, and its file, filled while it is stopped."""
 
 import json
 import sqlite3
@@ -50,18 +50,18 @@ LEADS = {
 
 
 def as_id(number: int) -> str:
-    """Return a record's id, 15 characters by PocketBase's rule, in the order of the numbers."""
+    """Return the id of a record: 15 characters, as PocketBase requires, sorting like numbers."""
     return f"{number:015}"
 
 
 def record(company_id: int, notes: str) -> dict[str, Any]:
-    """Return a new lead; PocketBase has the client say what a service of one's own would know."""
+    """Return the body of a create; owner, status and score have to be sent by the client."""
     fixed = {"user_id": as_id(1), "status": "new", "score": 10}
     return {"company_id": company_id, "notes": notes, **fixed}
 
 
 def prepare(folder: Path, count: int) -> str:
-    """Make the collection, two users and so many leads; return the first user's token."""
+    """Create the collection, two users and ``count`` leads; return the first user's token."""
     data = folder / "pb"
     upsert = [COMMAND[0], "superuser", "upsert", *LOGIN, "--dir", str(data)]
     subprocess.run(upsert, check=True, stdout=subprocess.DEVNULL)
@@ -120,7 +120,7 @@ def _post(url: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
                 return answer
         except HTTPError:
             raise
-        except URLError:  # it may not listen yet
+        except URLError:  # the server does not listen yet
             if attempt == TRIES - 1:
                 raise
             time.sleep(0.05)

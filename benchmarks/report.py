@@ -1,4 +1,4 @@
-"""The figures as a table in Markdown and as a chart in SVG."""
+"""The results as Markdown and as an SVG chart."""
 
 import os
 import platform
@@ -35,7 +35,7 @@ BAR, LEFT, WIDTH = 22, 270, 760
 
 
 def table(results: dict[Server, Figures]) -> str:
-    """Return the comparison."""
+    """Return the comparison of the servers as a Markdown table."""
     lines = [
         "| server | list, req/s | ratio | median, ms | p99, ms "
         "| create, req/s | ratio | median, ms | p99, ms | waits | failed |",
@@ -56,14 +56,14 @@ def table(results: dict[Server, Figures]) -> str:
 
 
 def growth_table(rows: list[tuple[str, str]]) -> str:
-    """Return what was measured of leads-service alone."""
+    """Return the results of leads-service alone as a Markdown table."""
     return "\n".join(
         ["| leads-service alone | |", "|---|--:|", *(f"| {a} | {b} |" for a, b in rows)]
     )
 
 
 def machine() -> str:
-    """Return what the figures hold for."""
+    """Return the date, the machine and the versions of the software."""
     model = next(
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -85,7 +85,7 @@ def markdown(results: dict[Server, Figures], rows: list[tuple[str, str]], count:
 
 
 def chart(results: dict[Server, Figures]) -> str:
-    """Return bars of the requests a second."""
+    """Return an SVG bar chart of the requests per second."""
     lists = {server: figures.list.rate for server, figures in results.items()}
     creates = {server: figures.create.rate for server, figures in results.items()}
     height = 2 * (len(results) * BAR + 50)
@@ -116,7 +116,7 @@ def _bars(title: str, rates: dict[Server, float], top: int) -> list[str]:
 
 
 def _flush() -> float:
-    """Return how long the disk that the data was on takes for a small write, in seconds."""
+    """Return the median time in seconds of an fsync of 4 KiB in the folder for temporary files."""
     times = []
     with tempfile.TemporaryFile() as file:
         for _ in range(50):

@@ -22,7 +22,7 @@ from growth import Scale, grow
 from measure import Figures, medians, one_round
 from servers import BenchError, Server
 
-LEADS, QUICK_LEADS = 101_000, 1_010  # of which every 101st is somebody else's
+LEADS, QUICK_LEADS = 101_000, 1_010  # every 101st belongs to another user
 PAGE = 50
 FULL = Scale(few=10_000, many=1_000_000, samples=300, requests=100_000, starts=5)
 HUGE = Scale(few=10_000, many=10_000_000, samples=300, requests=100_000, starts=5)
@@ -30,7 +30,7 @@ QUICK = Scale(few=500, many=5_000, samples=5, requests=1_000, starts=1)
 
 
 def main() -> int:
-    """Run what the arguments ask for, and return the exit code."""
+    """Run the benchmarks as the arguments say, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="check that all of it works")
     parser.add_argument("--huge", action="store_true", help="10,000,000 leads, not 1,000,000")
@@ -41,14 +41,14 @@ def main() -> int:
     seconds = arguments.seconds or (0.5 if arguments.quick else 5)
     scale = QUICK if arguments.quick else HUGE if arguments.huge else FULL
     count = QUICK_LEADS if arguments.quick else LEADS
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so stop the servers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, to stop the servers
     try:
         install()
         with tempfile.TemporaryDirectory(prefix="leads-bench-") as folder:
             results = compare(Path(folder), count, rounds, seconds)
             if arguments.quick:
                 refuse_failures(results)
-            say("leads-service alone")
+            print_progress("leads-service alone")
             rows = list(grow(scale, Path(folder)))
     except BenchError as error:
         print(error, file=sys.stderr)
@@ -62,10 +62,21 @@ def main() -> int:
 
 
 def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Server, Figures]:
-    """Measure all servers by turns, and return the medians."""
+    """Measure all servers in alternation, and return the medians of the rounds.
+
+    Args:
+        folder: A folder for the servers' data.
+        count: How many leads each server has.
+        rounds: How many rounds.
+        seconds: The duration of each measurement.
+
+    Raises:
+        BenchError: A server does not start, or returns a different first page.
+
+    """
     prepared: dict[Server, tuple[Path, str]] = {}
     for server in SERVERS:
-        say(f"{server.title}: {count:,} leads")
+        print_progress(f"{server.title}: {count:,} leads")
         where = folder / server.name
         where.mkdir()
         prepared[server] = where, server.prepare(where, count)
@@ -73,7 +84,7 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
     found: dict[Server, list[Figures]] = {server: [] for server in SERVERS}
     for number in range(1, rounds + 1):
         for server, (where, token) in prepared.items():
-            say(f"round {number} of {rounds}: {server.title}")
+            print_progress(f"round {number} of {rounds}: {server.title}")
             page, figures = one_round(server, where, token, seconds)
             if number == 1 and [canonical(lead) for lead in page] != expected:
                 raise BenchError(f"{server.title} has another page: {page[:2]}, {len(page)} leads")
@@ -82,14 +93,19 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
 
 
 def refuse_failures(results: dict[Server, Figures]) -> None:
-    """Raise BenchError if any answer was an error."""
+    """Check that no request has failed.
+
+    Raises:
+        BenchError: A response had an unexpected status.
+
+    """
     for server, figures in results.items():
         if failed := figures.list.failed + figures.create.failed:
             raise BenchError(f"{server.title}: {failed} answers with another status")
 
 
-def say(what: str, began: float = time.monotonic()) -> None:
-    """Tell who waits what goes on."""
+def print_progress(what: str, began: float = time.monotonic()) -> None:
+    """Print the progress to stderr, with the time since the start."""
     print(f"{time.monotonic() - began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A server under test: how it is started, asked and stopped."""
+"""A server under test: how it is started, requested and stopped."""
 
 import json
 import os
@@ -16,24 +16,38 @@ from urllib.request import Request, urlopen
 from data import Lead
 
 PEERS = Path(__file__).parent / "peers"
-PATIENCE = 10  # seconds for a server to start or stop
+START_STOP_TIMEOUT = 10  # seconds for a server to start or stop
 NOTES = "Met at the fair, asked for an offer soon"
 
 Prepare = Callable[[Path, int], str]
 
 
 class BenchError(Exception):
-    """A server does not do what it should; the message says which one and what."""
+    """A server does not work as expected; the message names the server and the problem."""
 
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """A server, its command with ``{port}`` and ``{folder}`` in it, and what it speaks like."""
+    """A server under test.
+
+    Attributes:
+        name: The name of its folder.
+        title: Its name in the report.
+        disk: ``waits`` if a create is acknowledged only when it is durable, or ``does not wait``.
+        prepare: Fills a folder with this many leads, and returns a token.
+        command: Its command line, with the placeholders ``{port}`` and ``{folder}``.
+        path: The path of the list.
+        listed: The member of a page that holds the leads; None if the page is the list itself.
+        extra_fields: Further fields of a lead, which can't be turned off.
+        created: The status of a successful create.
+        body: The body of a create.
+
+    """
 
     name: str
     title: str
-    disk: str  # whether an answer to a create waits for it
-    prepare: Prepare  # fills a folder with so many leads and returns the token
+    disk: str
+    prepare: Prepare
     command: tuple[str, ...]
     path: str = "/leads"
     listed: str | None = "data"  # where in a page the leads are
@@ -42,7 +56,12 @@ class Server:
 
     @contextmanager
     def running(self, folder: Path) -> Iterator[tuple[str, int]]:
-        """Start the server, yield its address and process id, and stop it and its children."""
+        """Run the server during the block.
+
+        Yields:
+            Its URL and process id.
+
+        """
         port = free_port()
         command = [part.format(port=port, folder=folder) for part in self.command]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -55,9 +74,14 @@ class Server:
             stop(process)
 
     def page(self, base: str, token: str) -> list[dict[str, Any]]:
-        """Return the first page; raises BenchError unless each lead has the fields of ``Lead``."""
+        """Return the leads of the first page.
+
+        Raises:
+            BenchError: A lead lacks a field of ``data.Lead``.
+            OSError: The server does not respond, or with an error.
+        """
         request = Request(base + self.path, headers={"Authorization": f"Bearer {token}"})
-        with urlopen(request, timeout=PATIENCE) as response:
+        with urlopen(request, timeout=START_STOP_TIMEOUT) as response:
             page = json.load(response)
         found: list[dict[str, Any]] = page[self.listed] if self.listed else page
         for lead in found:
@@ -66,36 +90,46 @@ class Server:
         return [{name: lead[name] for name in Lead._fields} for lead in found]
 
     def await_page(self, base: str, token: str, pause: float = 0.05) -> list[dict[str, Any]]:
-        """Return the first page as soon as the server answers; raises BenchError if it never."""
-        deadline = time.monotonic() + PATIENCE
+        """Return the leads of the first page as soon as the server responds.
+
+        Args:
+            base: The server's URL.
+            token: The bearer token.
+            pause: The time between two attempts in seconds.
+
+        Raises:
+            BenchError: It has not responded within ``START_STOP_TIMEOUT``.
+
+        """
+        deadline = time.monotonic() + START_STOP_TIMEOUT
         while True:
             try:
                 return self.page(base, token)
-            except OSError as error:  # refused, or an answer that is an error
+            except OSError as error:  # the connection was refused, or the response is an error
                 if time.monotonic() > deadline:
                     raise BenchError(f"{self.title} does not answer: {error}") from error
                 time.sleep(pause)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it has started."""
+    """Stop a process and all processes of its group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE)
+        process.wait(START_STOP_TIMEOUT)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the variables that tell a server of ours or a peer where the data is."""
+    """Return the environment of a server, with the path of its database."""
     file = folder / "bench.db"
     inherited = {name: value for name, value in os.environ.items() if name[:6] != "LEADS_"}
     ours = {"LEADS_DATABASE": f"sqlite:///{file}", "LEADS_LOG_LEVEL": "info"}

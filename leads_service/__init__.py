@@ -1,12 +1,12 @@
-"""A sales pipeline over HTTP: leads that each user sees alone.
+"""A multi-tenant sales pipeline over HTTP: each user has leads that nobody else can see.
 
-The folders show the layers, and dependencies point one way::
+The layers, of which each imports only those below it::
 
-    app, extension                          compose: a whole application, a part of a host's
-    cli, stub, api                          commands, a stub for development, HTTP
-    leads, accounts, transfer, ...          services: what can be done; neither Flask nor SQL
-    storage                                 where it is kept; a folder for each engine
-    lead, exceptions                        what a lead is, declared once
+    app, extension                          composition: standalone, or within a host application
+    cli, stub, api                          commands, a stub for client development, HTTP
+    leads, accounts, transfer, ...          services: the operations, without Flask and SQL
+    storage                                 persistence, a folder for each engine
+    lead, exceptions                        the declaration of a lead, the errors
 """
 
 from leads_service.app import create_app

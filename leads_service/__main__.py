@@ -13,15 +13,15 @@ from leads_service.stub.command import stub
 
 
 def main() -> None:
-    """Run the command that the arguments name, on the application that the environment sets up."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed: >&-
+    """Run the command line; the application is configured by the environment."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # None if closed by >&-
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a name may hold what the terminal can't show
+        if isinstance(stream, TextIOWrapper):  # names may have characters outside its encoding
             stream.reconfigure(errors="backslashreplace")
-    sys.path.append("")  # the current folder, where a LEADS_SCORER of one's own is likely to lie
-    for command in (stub, openapi_command(create_app)):  # which no application has
+    sys.path.append("")  # the current folder, where LEADS_SCORER may refer to a module
+    for command in (stub, openapi_command(create_app)):  # only here: they create applications
         commands.add_command(command)
     commands(obj=ScriptInfo(create_app=application), prog_name="leads-service")
 

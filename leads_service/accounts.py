@@ -1,4 +1,4 @@
-"""Users and their tokens: who exists, and whom a token speaks for."""
+"""The service for users and their bearer tokens."""
 
 import secrets
 from datetime import timedelta
@@ -11,24 +11,35 @@ from leads_service.lead import Clock, timestamp, utc_now
 from leads_service.leads import LeadService, how_many
 from leads_service.storage.base import Storage
 
-TOKEN_PREFIX = "leads_"  # noqa: S105  # what a secret scanner can look for; no secret itself
+TOKEN_PREFIX = "leads_"  # noqa: S105  # no secret, but what secret scanners can search for
 TOKEN_BYTES = 32  # 256 bits of entropy
-SHOWN_LENGTH = len(TOKEN_PREFIX) + 6  # enough to recognise a token by, far too little to guess it
-MAX_NAME = 100
-TO_THE_MINUTE = len("2026-11-22T22:03")  # how exactly a token's last use is noted
+SHOWN_LENGTH = len(TOKEN_PREFIX) + 6  # characters; enough to recognise a token, not to guess it
+MAX_NAME = 100  # characters
+MINUTE_LENGTH = len("2026-11-22T22:03")  # a token's last use is recorded once a minute
 
 
 class Caller(NamedTuple):
-    """Whose leads a request is about, and whether it may change them."""
+    """An authenticated caller: the user's id, and whether writes are forbidden."""
 
     user_id: int
     read_only: bool = False
 
 
 class Accounts:
-    """The users and tokens in one storage; all methods may raise StorageUnavailableError."""
+    """The operations on users and tokens.
+
+    All methods may raise StorageUnavailableError, and those that write CommitOutcomeUnknownError.
+    """
 
     def __init__(self, storage: Storage, leads: LeadService, clock: Clock = utc_now):
+        """Create the service.
+
+        Args:
+            storage: The storage of the users and tokens.
+            leads: The service for leads in the same storage.
+            clock: Returns the current time in UTC.
+
+        """
         self._storage = storage
         self._leads = leads
         self._clock = clock
@@ -39,8 +50,8 @@ class Accounts:
         """Add a user and return the id.
 
         Raises:
-            AccountError: The name is taken or unfit, or there are leads of an application's user
-                with that id, which would become the new user's.
+            AccountError: The name is taken or not valid, or the database belongs to a host
+                application and has leads of a user with the same id.
 
         """
         _check_name(name)
@@ -59,10 +70,10 @@ class Accounts:
             ) from error
 
     def user_id(self, name: str) -> int:
-        """Return the id of a user.
+        """Return the id of the user with this name.
 
         Raises:
-            AccountError: There is none with this name.
+            AccountError: There is no such user, or the name is not valid.
 
         """
         _check_name(name)
@@ -78,10 +89,10 @@ class Accounts:
         return self._storage.users()
 
     def rename_user(self, name: str, new_name: str) -> None:
-        """Give a user another name; id, tokens and leads stay.
+        """Rename a user; id, tokens and leads stay.
 
         Raises:
-            AccountError: There is no such user, or the new name is taken or unfit.
+            AccountError: There is no such user, or the new name is taken or not valid.
 
         """
         _check_name(new_name)
@@ -92,9 +103,16 @@ class Accounts:
             raise AccountError(f"{error}; choose another name") from error
 
     def count_to_remove(self, name: str, *, leads_to: str | None, erase: bool) -> int:
-        """Return how many leads ``remove_user`` would find, or raise the error that it would.
+        """Return how many leads ``remove_user`` would move or delete, for a confirmation prompt.
 
-        So a command that asks for a confirmation asks what makes sense.
+        Args:
+            name: As for ``remove_user``.
+            leads_to: As for ``remove_user``.
+            erase: As for ``remove_user``.
+
+        Raises:
+            AccountError: ``remove_user`` would raise it.
+
         """
         user_id = self.user_id(name)
         if leads_to is not None and self.user_id(leads_to) == user_id:
@@ -108,16 +126,17 @@ class Accounts:
         return count
 
     def remove_user(self, name: str, *, leads_to: str | None = None, erase: bool = False) -> int:
-        """Remove a user, whose tokens end at once; return how many leads there were.
+        """Remove a user and the user's tokens; return how many leads were moved or deleted.
 
         Args:
             name: The user's name.
-            leads_to: The name of the user who gets the leads.
-            erase: Whether to erase the leads.
+            leads_to: The name of the user to whom to move the leads; None for nobody.
+            erase: Whether to delete the leads if ``leads_to`` is None.
 
         Raises:
-            AccountError: A name is nobody's, or there are leads and nothing is said about them.
-            ScorerError: The scorer failed.
+            AccountError: There is no user with one of the names, both are the same, or the user has
+                leads and neither argument says what to do with them.
+            ScorerError: The scorer failed; nothing is changed.
 
         """
         with self._storage.writing():
@@ -140,17 +159,17 @@ class Accounts:
         label: str = "",
         token: str | None = None,
     ) -> str:
-        """Return a new token for a user; it can't be read again.
+        """Create a token and return it; only its SHA-256 is stored.
 
         Args:
             name: The user's name.
-            read_only: Whether writes with it are refused.
-            lifetime: When it expires; None for never.
-            label: What it is for, up to ``MAX_NAME`` printable characters.
-            token: The token itself, for a stub, whose tokens are known.
+            read_only: Whether the token forbids writes.
+            lifetime: After what time it expires; None for never.
+            label: A note on its purpose, up to ``MAX_NAME`` printable characters.
+            token: The token, for a stub with well-known tokens; None for a random one.
 
         Raises:
-            AccountError: There is no such user, or the label is unfit.
+            AccountError: There is no such user, or the label is not valid.
 
         """
         if len(label) > MAX_NAME or not label.isprintable():
@@ -171,7 +190,10 @@ class Accounts:
         return token
 
     def tokens(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return every token, or those of the user called ``name``, oldest first.
+        """Return tokens, oldest first: their columns and ``user_name``.
+
+        Args:
+            name: The name of the user whose tokens to return; None for everybody's.
 
         Raises:
             AccountError: There is no such user.
@@ -180,10 +202,10 @@ class Accounts:
         return self._storage.tokens(None if name is None else self.user_id(name))
 
     def revoke_token(self, token_id: int) -> None:
-        """End a token at once, for every process.
+        """Delete a token, which takes effect at once in all processes.
 
         Raises:
-            AccountError: There is none with this id.
+            AccountError: There is no token with this id.
 
         """
         with self._storage.writing():
@@ -192,11 +214,19 @@ class Accounts:
             raise AccountError(f"there is no token {token_id}; see: leads-service token list")
 
     def has_token(self, token: str) -> bool:
-        """Return whether there is this token, expired or not."""
+        """Return whether a token exists, expired or not."""
         return self._storage.token(_digest(token)) is not None
 
     def caller(self, token: str | None) -> Caller | None:
-        """Return whom a token speaks for; None if it is unknown, revoked or expired."""
+        """Return the caller that a token authenticates, and record its use.
+
+        Args:
+            token: The token.
+
+        Returns:
+            The caller; None if the token is unknown, revoked or expired.
+
+        """
         record = self._storage.token(_digest(token or ""))
         if record is None:
             return None
@@ -204,7 +234,7 @@ class Accounts:
         if record.expires_at is not None and record.expires_at <= now:
             return None
         last_used = record.last_used_at
-        if last_used is None or last_used[:TO_THE_MINUTE] != now[:TO_THE_MINUTE]:
+        if last_used is None or last_used[:MINUTE_LENGTH] != now[:MINUTE_LENGTH]:
             self._storage.note_token_use(record.id, now)
         return Caller(record.user_id, bool(record.read_only))
 

@@ -1,4 +1,4 @@
-"""The leads as an application of their own."""
+"""The standalone application."""
 
 from functools import cache
 from typing import Any, NoReturn
@@ -8,7 +8,7 @@ from flask import Flask, Request
 
 from leads_service import config, logging, metrics, scoring
 from leads_service.api import cors
-from leads_service.api.blueprint import NOT_ROUTED, authenticate, close_request
+from leads_service.api.blueprint import ROUTING_ERRORS, authenticate, close_request
 from leads_service.api.docs import OPENAPI, LeadsApi, pages
 from leads_service.api.middleware import SerializeReads, behind_proxies
 from leads_service.api.openapi import SPEC
@@ -20,20 +20,20 @@ from leads_service.lead import Clock, utc_now
 from leads_service.storage import DatabaseLike, open_storage
 
 URL_PREFIX = "/v1"
-LOOPBACK = ("127.0.0.1", "localhost")  # from where health is checked
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")  # for health checks on the same machine
 
 
 class Application(Flask):
-    """A Flask application that asks for a token first, for whatever is asked under /v1."""
+    """A Flask application that shows routing errors under /v1 only to authenticated callers."""
 
     response_class = WholeResponse
 
     def raise_routing_exception(self, request: Request) -> NoReturn:
-        """Say that there is nothing at a path, or not for a method; under /v1 not without a token.
+        """Raise 404 or 405; under /v1, 401 comes first for a request without a valid token.
 
-        What else routing objects to, as to a host that is not trusted, is said to anybody.
+        Other routing errors, such as 400 for an untrusted host, need no token.
         """
-        is_not_routed = isinstance(request.routing_exception, NOT_ROUTED)
+        is_not_routed = isinstance(request.routing_exception, ROUTING_ERRORS)
         if is_not_routed and f"{request.path}/".startswith(f"{URL_PREFIX}/"):
             authenticate()
         super().raise_routing_exception(request)
@@ -47,26 +47,27 @@ def create_app(
     migrate: bool = True,
     clock: Clock = utc_now,
 ) -> Flask:
-    """Return the application, set up by the environment and, over that, by ``settings``.
+    """Return the standalone application, configured by the environment.
 
     Args:
-        settings: Settings by name, as ``LEADS_LOG_LEVEL``.
-        database: The database instead of the one that ``LEADS_DATABASE`` names.
-        instance_path: The folder of ``leads.db`` if nothing names a database; Flask's unless given.
-        migrate: Whether to bring the schema of the database up to date now.
-        clock: What tells the time, in UTC.
+        settings: Settings by name, such as ``LEADS_LOG_LEVEL``; they override the environment.
+        database: The database, as a URL or a Peewee database; None for ``LEADS_DATABASE``.
+        instance_path: The folder of ``leads.db``, which is used if neither names a database; None
+            for Flask's instance folder.
+        migrate: Whether to apply pending migrations now.
+        clock: Returns the current time in UTC.
 
     Raises:
-        ConfigError: A setting can't be used, or the extra ``server`` is not installed.
+        ConfigError: A setting is not valid, or a required extra is not installed.
         StorageUnusableError: The database can't be used.
 
     """
     app = Application(__name__, instance_path=instance_path, static_folder=None)
-    # // is no path of ours; it would be answered with a page.
+    # Otherwise Flask redirects // to / with an HTML page.
     app.url_map = app.url_map_class(merge_slashes=False)
     app.config.update(SPEC, **config.load(settings))
     if hosts := config.names(app.config["LEADS_HOSTS"]):
-        app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK]
+        app.config["TRUSTED_HOSTS"] = [*hosts, *LOOPBACK_HOSTS]
     logging.configure(app.config["LEADS_LOG_LEVEL"])
     storage = open_storage(
         database if database is not None else config.database_url(app.config, app.instance_path),
@@ -76,7 +77,7 @@ def create_app(
         storage.migrate()
     app.before_request(logging.begin_request)
     app.after_request(logging.end_request)
-    app.teardown_request(close_request)  # also where there is nothing, beyond the blueprint
+    app.teardown_request(close_request)  # for routing errors too, which are outside the blueprint
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     throttle = Throttle(app.config["LEADS_AUTH_FAILURES"])
@@ -105,9 +106,9 @@ def create_app(
 
 @cache
 def application() -> Flask:
-    """Return the process's application, without migrating its database.
+    """Return the application of this process, created at the first call, without migrating.
 
-    The commands and the server's workers share it: forked workers inherit it, and so know from
-    their first moment how to stop; spawned workers build their own.
+    The commands and the server's workers use it. Forked workers inherit the cached application, so
+    there is no gap in which they could not handle a stop; spawned workers create their own.
     """
     return create_app(migrate=False)

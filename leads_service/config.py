@@ -1,4 +1,4 @@
-"""What an operator can set: defaults, and ``LEADS_*`` variables, checked at the start."""
+"""The settings: defaults, and ``LEADS_*`` environment variables, validated at the start."""
 
 import re
 from collections.abc import Callable
@@ -13,16 +13,24 @@ from flask import Config
 
 from leads_service.exceptions import ConfigError
 
-# Of a worker of ours: while six wait for clients whose bodies never end, two answer the others.
+# Of a worker: while six threads wait for stalled request bodies, two serve other requests.
 # With more, a list takes 4 % longer and a create 7 %.
 THREADS = 8
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
-HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")  # .example.com is every host below it, too
+HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")  # .example.com includes all subdomains
 
 
 class Setting(NamedTuple):
-    """One setting: its default, the test a value must pass, and the words for what passes."""
+    """A setting.
+
+    Attributes:
+        default: Its value unless it is set.
+        accepts: Returns whether a value is valid.
+        expected: What is valid, for the message "NAME must be ...".
+        is_secret: Whether messages must not contain the value.
+
+    """
 
     default: Any
     accepts: Callable[[Any], bool]
@@ -39,7 +47,7 @@ def _text(value: Any) -> bool:
 
 
 def names(value: str | None) -> list[str]:
-    """Return what a setting lists with commas between."""
+    """Return the items of a comma-separated list; none for None."""
     return [] if value is None else [name.strip() for name in value.split(",")]
 
 
@@ -86,22 +94,27 @@ DEFAULTS = {name: setting.default for name, setting in SETTINGS.items()}
 
 
 def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return every setting: its default, over it the environment's value, over that ``overrides``.
+    """Return all settings by name.
 
-    Raises ConfigError for a value that its setting does not accept, and for a name that is no
-    setting but looks like a misspelt one; other ``LEADS_*`` variables are somebody else's.
+    Args:
+        overrides: Settings that override the environment, which overrides the defaults.
+
+    Raises:
+        ConfigError: A value is not valid, or a name looks like a misspelt setting. Other
+            ``LEADS_*`` variables are ignored.
+
     """
     environment = Config(root_path="")
     try:
         environment.from_prefixed_env("LEADS", loads=str)
-    except TypeError as error:  # LEADS_X=1 with LEADS_X__Y=2: the second wants the first a dict
+    except TypeError as error:  # LEADS_X=1 and LEADS_X__Y=2: Flask reads __ as a key of a dict
         raise ConfigError(
             "a LEADS_ variable with two underscores in its name contradicts another one; unset it"
         ) from error
     given = {f"LEADS_{name}": value for name, value in environment.items()}
     for name in given.keys() & SETTINGS.keys():
         if isinstance(SETTINGS[name].default, int):
-            with suppress(ValueError):  # it is refused below
+            with suppress(ValueError):  # reported below
                 given[name] = int(given[name])
     given |= overrides or {}
     for name in given.keys() - SETTINGS.keys():
@@ -116,11 +129,11 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def import_extra(module: str, extra: str) -> Any:
-    """Return a module that only installations with an extra have.
+    """Import and return a module of an optional dependency.
 
     Args:
         module: The full name of the module.
-        extra: The extra of this package that brings it.
+        extra: The extra of this package that installs it.
 
     Raises:
         ConfigError: It is not installed.
@@ -135,9 +148,16 @@ def import_extra(module: str, extra: str) -> Any:
 
 
 def database_url(settings: dict[str, Any], instance_path: str) -> str:
-    """Return the database's URL: the one that is set, or ``leads.db`` in the instance folder.
+    """Return the URL of the database.
 
-    Creates the instance folder if it has to; raises ConfigError if it can't.
+    Args:
+        settings: The settings.
+        instance_path: The folder of ``leads.db`` if ``LEADS_DATABASE`` is not set; it is created if
+            it does not exist.
+
+    Raises:
+        ConfigError: The folder can't be created.
+
     """
     if settings["LEADS_DATABASE"] is not None:
         return str(settings["LEADS_DATABASE"])

@@ -8,27 +8,27 @@ class LeadsServiceError(Exception):
 
 
 class ConfigError(LeadsServiceError):
-    """A setting that can't be used; the message is one line that names it."""
+    """A setting is not valid; the message is one line that names it."""
 
 
 class ScorerError(LeadsServiceError):
-    """A scorer raised, or returned something else than an integer from 0 to 100."""
+    """The scorer raised an exception, or did not return an integer from 0 to 100."""
 
 
 class AccountError(LeadsServiceError):
-    """A request about users or tokens that can't be met; the message names the remedy."""
+    """An operation on users or tokens is not possible; the message names the remedy."""
 
 
 class NameTakenError(AccountError):
-    """There is a user with this name already."""
+    """Another user has this name."""
 
 
 class LeadNotFoundError(LeadsServiceError, LookupError):
-    """The user has no lead with this id; whether somebody else has one is not disclosed."""
+    """The user has no lead with this id; whether another user has is not disclosed."""
 
 
 class LeadChangedError(LeadsServiceError):
-    """The lead is in none of the states that the caller expects.
+    """The lead is not in one of the states (values of ``updated_at``) that the caller expects.
 
     Attributes:
         lead: The lead as it is now.
@@ -53,20 +53,20 @@ class UserGoneError(LeadsServiceError, LookupError):
 
 
 class KeyReusedError(LeadsServiceError, ValueError):
-    """The user sent the idempotency key with another body within its lifetime."""
+    """The user has used the idempotency key with another body within its lifetime."""
 
 
 class StorageError(LeadsServiceError):
-    """The storage can't be used."""
+    """Any error of the database."""
 
 
 class StorageUnusableError(StorageError):
-    """The storage can't be used as it is; the message is one line that names the remedy."""
+    """The database can't be used as it is; the message is one line that names the remedy."""
 
 
 class StorageUnavailableError(StorageError):
-    """The storage can't be reached, is locked, full or damaged; nothing was stored."""
+    """The database can't be reached, is locked, full or damaged; nothing was stored."""
 
 
 class CommitOutcomeUnknownError(StorageUnavailableError):
-    """A commit was asked for, and whether it will survive a crash can't be told."""
+    """A commit failed, and it is not known whether its changes will survive a crash."""

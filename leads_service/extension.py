@@ -1,4 +1,4 @@
-"""The leads as a part of a Flask application."""
+"""The Flask extension: leads within a host application."""
 
 import re
 from inspect import iscoroutinefunction
@@ -35,24 +35,25 @@ def init_app(
     migrate: bool = True,
     clock: Clock = utc_now,
 ) -> None:
-    """Mount the leads in a host application, which keeps its own errors, users and database.
+    """Add leads to a host application, which keeps its own error handlers, users and database.
 
     Args:
-        app: The host.
-        user_id: Returns the integer id of whoever sends the current request, or None for nobody;
-            without it the leads have users and tokens of their own.
-        database: A Peewee database of the host's, opened and closed as the host does, or a URL;
-            without it, ``LEADS_DATABASE`` or ``leads.db`` in the instance folder.
-        scorer: What scores leads, instead of ``LEADS_SCORER``.
-        api: The host's flask-smorest Api, in whose OpenAPI document the leads then stand.
-        url_prefix: Where they are mounted: a path without a slash at its end.
-        migrate: Whether to bring the tables up to date now.
-        clock: What tells the time, in UTC.
+        app: The host application.
+        user_id: Returns the integer id of the user who sends the current request, or None if
+            nobody is logged in. Without this function, callers authenticate with tokens, for users
+            that the commands ``flask leads user`` manage.
+        database: The host's Peewee database, which the host opens and closes, or a URL; None for
+            ``LEADS_DATABASE``, or ``leads.db`` in the instance folder.
+        scorer: Scores leads from 0 to 100; None for ``LEADS_SCORER``.
+        api: The host's flask-smorest Api, to whose OpenAPI document the operations are added.
+        url_prefix: The path under which the views are mounted, without a trailing slash.
+        migrate: Whether to apply pending migrations now.
+        clock: Returns the current time in UTC.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: An argument has a value that can't be used.
-        ConfigError: A setting can't be used.
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has a wrong value, or the application has leads already.
+        ConfigError: A setting is not valid.
         StorageUnusableError: The database can't be used.
 
     """
@@ -65,7 +66,7 @@ def init_app(
     if migrate:
         storage.migrate()
         if shares_database:
-            _check_that_it_lasts(storage)
+            _check_persistence(storage)
     mount(
         app,
         storage,
@@ -83,23 +84,24 @@ def init_app(
 
 
 def forget_user(app: Flask, user_id: int) -> int:
-    """Erase the leads of a user of the host's, and all that is kept beside them.
+    """Delete all leads and idempotency keys of a user.
 
-    For a host that deletes a user: ids that its database gives out again would bring the leads to a
-    stranger. A database that is open stays open, and a transaction in which this is called can be
-    rolled back with it.
+    Call it when the host deletes the user: if its database reuses the id, the next user with it
+    would own the leads. An open connection stays open. Within a transaction of the caller, the
+    deletion is a part of it, and rolled back with it.
 
     Args:
-        app: The host.
+        app: The host application.
         user_id: The user's id.
 
     Returns:
-        How many leads there were.
+        How many leads were deleted.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: The application has no leads.
-        StorageError: The database can't be used; nothing is erased.
+        TypeError: An argument has a wrong type.
+        ValueError: ``init_app`` has not been called for the application.
+        StorageError: The database can't be used; nothing is deleted, unless it is a
+            CommitOutcomeUnknownError.
 
     """
     _check_users(app, user_id)
@@ -109,25 +111,26 @@ def forget_user(app: Flask, user_id: int) -> int:
 
 
 def reassign_user(app: Flask, old: int, new: int) -> int:
-    """Give all leads of one user of the host's to another one.
+    """Move all leads of one user to another.
 
-    They are scored anew, and their ``updated_at`` moves. The Idempotency-Keys of their creates hold
-    for both. A database that is open stays open, and a transaction in which this is called can be
-    rolled back with it.
+    They are scored again, and ``updated_at`` changes. The idempotency keys that created them become
+    valid for both users. An open connection stays open. Within a transaction of the caller, the
+    change is a part of it, and rolled back with it.
 
     Args:
-        app: The host.
-        old: The id of the user who has them.
-        new: The id of the user who gets them.
+        app: The host application.
+        old: The id of the leads' owner.
+        new: The id of their new owner.
 
     Returns:
-        How many leads there were.
+        How many leads were moved.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: The application has no leads, or both users are the same.
+        TypeError: An argument has a wrong type.
+        ValueError: ``init_app`` has not been called for the application, or both ids are the same.
         ScorerError: The scorer failed; nothing is changed.
-        StorageError: The database can't be used; nothing is changed.
+        StorageError: The database can't be used; nothing is changed, unless it is a
+            CommitOutcomeUnknownError.
 
     """
     _check_users(app, old, new)
@@ -148,11 +151,24 @@ def mount(
     clock: Clock,
     throttle: Throttle,
     user_id: UserId | None = None,
-    **facts: bool,
+    **flags: bool,
 ) -> None:
-    """Put the services into an application, and the views under ``url_prefix``.
+    """Create the services, store them in ``app.extensions``, and register the views.
 
-    The other arguments are those of ``init_app``, and fields of ``AppState``.
+    Args:
+        app: The application.
+        storage: The storage of the services.
+        scorer: As for ``init_app``, but not None.
+        api: As for ``init_app``.
+        url_prefix: As for ``init_app``.
+        clock: As for ``init_app``.
+        throttle: The rate limiter for invalid tokens.
+        user_id: As for ``init_app``.
+        flags: The fields ``is_hosted`` and ``shares_database`` of ``AppState``.
+
+    Raises:
+        ConfigError: The scorer can't be called with facts about a lead.
+
     """
     has_own_users = user_id is None
     leads = LeadService(storage, scorer, clock, has_own_users=has_own_users)
@@ -165,7 +181,7 @@ def mount(
         bearer(accounts, throttle) if user_id is None else by_host(user_id),
         accounts.user_id if has_own_users else id_in_host,
         takes_tokens=has_own_users,
-        **facts,
+        **flags,
     )
     app.url_map.converters["leads_service_id"] = LeadId
     if api is None:
@@ -209,10 +225,14 @@ def _check_users(app: Any, *user_ids: Any) -> None:
             raise TypeError(f"a user's id must be an integer of 64 bits, not {user_id!r}")
 
 
-def _check_that_it_lasts(storage: Storage) -> None:
-    """Check that what ``migrate`` has made is still there: in memory, it goes with the connection.
+def _check_persistence(storage: Storage) -> None:
+    """Check that the migrated tables outlive the connection, unlike those of a database in memory.
 
-    Nor can the connection be kept: each thread has its own, and when it ends is the host's to say.
+    The connection can't be kept open here: each thread has its own, and the host closes it.
+
+    Raises:
+        ValueError: The tables are gone.
+
     """
     with storage.opened():
         if storage.pending_migrations():

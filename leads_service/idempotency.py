@@ -1,4 +1,4 @@
-"""Idempotency keys: a create that is sent again finds the lead that it made."""
+"""Idempotency keys: a retried create returns the lead that the first attempt created."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,17 +17,17 @@ LIFETIME = timedelta(hours=24)
 def created_with(
     storage: Storage, user_id: int, key: str, body: Mapping[str, Any], now: datetime
 ) -> int | None:
-    """Return the id of the lead that a key created within its lifetime, None if there is none.
+    """Return the id of the lead that a key created within its lifetime; None if it created none.
 
     Args:
-        storage: Where the keys are; in a transaction that may write.
-        user_id: Whose key it is.
+        storage: The storage of the keys, within a write transaction.
+        user_id: The id of the user who sends the key.
         key: The key.
-        body: What the lead is to be made of.
-        now: The time.
+        body: The request's body, as loaded by its schema.
+        now: The current time in UTC.
 
     Raises:
-        KeyReusedError: It created a lead of another body.
+        KeyReusedError: The key created a lead from another body.
 
     """
     record = storage.key(user_id, key, since=timestamp(now - LIFETIME))
@@ -41,15 +41,16 @@ def created_with(
 def remember(
     storage: Storage, user_id: int, key: str, body: Mapping[str, Any], lead_id: int, now: datetime
 ) -> None:
-    """Remember the lead that a key has created; arguments as of ``created_with``."""
+    """Store the id of the lead that a key has created; arguments as for ``created_with``."""
     record = KeyRecord(_digest(body), lead_id)
     storage.keep_key(user_id, key, record, timestamp(now), since=timestamp(now - LIFETIME))
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what a body says, whatever the order of its fields.
+    """Return the SHA-256 of a body, independent of the order of its fields.
 
-    A field that says nothing does not count: a release that adds one keeps the digests.
+    Fields that are None are left out, so that adding an optional field to leads does not change the
+    digests of requests without it.
     """
     said = {name: value for name, value in body.items() if value is not None}
     return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,7 +1,7 @@
-"""What a lead is: its fields, their bounds, and the filters of the list, each declared once.
+"""The declaration of a lead: its fields and their bounds, and the filters of the list.
 
-Schemas, columns, statements, files, the options of commands and the OpenAPI document derive from
-``FIELDS`` and ``FILTERS``.
+Schemas, models, queries, imports and exports, the options of commands and the OpenAPI document are
+derived from ``FIELDS`` and ``FILTERS``.
 """
 
 import operator
@@ -24,14 +24,14 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Whole:
-    """An integer within bounds, both included; an unbounded one is one of 64 bits."""
+    """A 64-bit integer within inclusive bounds; None for no bound."""
 
     minimum: int | None = None
     maximum: int | None = None
 
     @property
     def is_long(self) -> bool:
-        """Whether it may take more than 32 bits."""
+        """Whether values may exceed 32 bits."""
         return self.maximum is None or self.maximum >= 2**31
 
 
@@ -44,14 +44,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some texts."""
+    """One of several texts."""
 
     options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time, stored and shown as ``timestamp`` writes it."""
+    """A point in time, as text in the format of ``timestamp``."""
 
 
 Kind = Whole | Text | Choice | Moment
@@ -59,22 +59,22 @@ Kind = Whole | Text | Choice | Moment
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """A field of a lead: its values, who may set it, and what is said about it.
+    """A field of a lead: its type, who may set it, and its documentation.
 
     Attributes:
-        kind: The values that it may have, beside None if it is ``nullable``.
-        description: What the OpenAPI document says of it in answers.
-        example: What the OpenAPI document shows.
-        on_create: What the document says of it in a body that creates a lead, empty for nothing;
-            None if a client can't send it there.
-        on_update: The same of a body that changes a lead.
-        required: Whether a body that creates a lead must have it.
-        initial: What a new lead has unless the body says otherwise.
-        nullable: Whether a lead may be without it.
-        null_means: What null stands for in a body; a field that is not ``nullable`` takes null
-            only if this is given.
-        in_files: Whether an export writes it and an import reads it.
-        scored: Whether scorers are told it.
+        kind: The type of its values, besides None if it is ``nullable``.
+        description: Its description in responses, for the OpenAPI document.
+        example: Its example in the OpenAPI document.
+        on_create: Its description in the body of a POST, which may be empty; None if a client
+            can't set it there.
+        on_update: The same for the body of a PATCH.
+        required: Whether the body of a POST must have it.
+        initial: The value in a new lead if the body does not have it.
+        nullable: Whether the value may be None.
+        null_means: The value that null in a body stands for. A field that is not ``nullable``
+            accepts null only if this is set.
+        in_files: Whether exports write it and imports read it.
+        scored: Whether it is passed to scorers that ask for it.
 
     """
 
@@ -92,13 +92,13 @@ class Field:
 
     @property
     def takes_null(self) -> bool:
-        """Whether a body may say null."""
+        """Whether a body may have null."""
         return self.nullable or self.null_means is not None
 
 
 ID = Whole(1, MAX_INTEGER)
 
-# In the order in which they are shown.
+# In the order of responses and columns.
 FIELDS: Mapping[str, Field] = {
     "id": Field(kind=ID, description="Unique, never reused.", example=1),
     "user_id": Field(
@@ -155,15 +155,18 @@ CREATABLE = tuple(name for name, field in FIELDS.items() if field.on_create is n
 UPDATABLE = tuple(name for name, field in FIELDS.items() if field.on_update is not None)
 IN_FILES = tuple(name for name, field in FIELDS.items() if field.in_files)
 SCORED = tuple(name for name, field in FIELDS.items() if field.scored)
-# What a change of a lead may set; the last two are computed.
+# The fields that an update sets; the last two are computed.
 CHANGING = (*UPDATABLE, "score", "updated_at")
 
 
 def new_lead(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a new lead that a client may set or an import may bring, but the times.
+    """Return the fields of a new lead that clients and imports may set, except the times.
 
     Args:
-        values: What is given of them; None where a body says null.
+        values: The given ones; None stands for null in a body.
+
+    Returns:
+        All of them: the given ones as stored, the others with their initial values.
 
     """
     names = (name for name in FIELDS if name in CREATABLE or name in UPDATABLE)
@@ -171,7 +174,7 @@ def new_lead(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_null(name: str, value: Any) -> Any:
-    """Return what a value of a field is stored as: what null means, if it is None."""
+    """Return the value to store for a field: ``null_means`` for None, otherwise ``value``."""
     return FIELDS[name].null_means if value is None else value
 
 
@@ -180,11 +183,11 @@ class Filter:
     """A filter of the list.
 
     Attributes:
-        field: The field of a lead that is compared. Of a ``Moment`` whole days in UTC are compared.
-        condition: What has to hold, ``operator.eq``, ``ge`` or ``le``: for the lead's value on the
+        field: The field of a lead that is compared. A ``Moment`` is compared with a day in UTC.
+        condition: ``operator.eq``, ``operator.ge`` or ``operator.le``, with the lead's value on the
             left and the filter's on the right.
-        description: What the OpenAPI document says of the parameter.
-        option_help: What a command says of the option, if that differs.
+        description: The description of the query parameter in the OpenAPI document.
+        option_help: The help of the command's option; None if it is the same.
 
     """
 
@@ -195,16 +198,16 @@ class Filter:
 
     @property
     def kind(self) -> Kind:
-        """The values of its field."""
+        """The type of its field."""
         return FIELDS[self.field].kind
 
     @property
     def is_day(self) -> bool:
-        """Whether its value is a whole day."""
+        """Whether its value is a day."""
         return isinstance(self.kind, Moment)
 
     def bound(self, value: Any) -> Any:
-        """Return what is compared with the lead's value: of a day, its first or last moment."""
+        """Return the value to compare with: of a day, its first or its last microsecond."""
         if isinstance(value, date):
             return f"{value}T{DAY_BEGINS if self.condition is operator.ge else DAY_ENDS}"
         return value
@@ -238,7 +241,7 @@ FILTERS: Mapping[str, Filter] = {
         option_help="Created on this day in UTC or earlier.",
     ),
 }
-# The filters that are the two ends of a range: the lower one has to be no greater than the other.
+# The pairs of filters that are the lower and the upper bound of a range.
 RANGES = tuple(
     (low, high)
     for low, lower in FILTERS.items()
@@ -250,23 +253,23 @@ RANGES = tuple(
 
 
 def utc_now() -> datetime:
-    """Return the time, in UTC: the clock unless another one is given."""
+    """Return the current time in UTC; the default clock."""
     return datetime.now(UTC)
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a UTC time as it is stored and shown: RFC 3339, microseconds, ``Z``.
+    """Return a UTC time as it is stored and shown: RFC 3339 with microseconds and ``Z``.
 
-    All have one width, so that the order of the texts is the order of the times.
+    All texts have the same length, so they sort chronologically.
     """
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def later(last: str, now: datetime) -> str:
-    """Return the time ``now``, or if that is not after ``last`` a microsecond after ``last``.
+    """Return the timestamp of ``now``, but at least one microsecond after ``last``.
 
-    Thus no two states of a lead have the same ``updated_at``, by which clients tell them apart.
-    After the last microsecond of the year 9999, ``last`` stays.
+    So every state of a lead has a different ``updated_at``, which serves as its ETag. Only at the
+    last microsecond of the year 9999 ``last`` itself is returned.
     """
     moment = timestamp(now)
     if moment > last:

@@ -1,4 +1,4 @@
-"""What can be done with leads."""
+"""The service for leads: create, read, update, delete, list, count, rescore, reassign."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
@@ -27,14 +27,14 @@ from leads_service.storage.base import Page, Storage
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-MAX_PAGE = 1024 * 1024  # bytes, which are in memory for as long as a client does not read them
+MAX_PAGE = 1024 * 1024  # bytes of JSON; a page is in memory until a slow client has read it
 
 
 class LeadService:
-    """The leads in one storage, scored by one scorer, on one clock.
+    """The operations on leads.
 
     All methods may raise StorageUnavailableError, and those that write CommitOutcomeUnknownError.
-    A method that raises anything else has changed nothing.
+    After any exception except the latter, nothing has been changed.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class LeadService:
         *,
         has_own_users: bool = False,
     ):
-        """Set up the service.
+        """Create the service.
 
         Args:
-            storage: Where the leads are.
-            scorer: What scores them.
-            clock: What tells the time, in UTC.
-            has_own_users: Whether a lead's owner has to be one of the storage's users; otherwise
-                a host application knows its users.
+            storage: The storage of the leads.
+            scorer: Scores leads from 0 to 100.
+            clock: Returns the current time in UTC.
+            has_own_users: Whether owners have to be users of the storage; otherwise they are users
+                of a host application, and are not checked.
 
         Raises:
             ConfigError: The scorer can't be called with facts about a lead.
@@ -66,11 +66,11 @@ class LeadService:
     # One user's leads
 
     def create(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a new lead and return it.
+        """Create a lead and return it.
 
         Args:
-            user_id: Whose it is.
-            values: The fields that a body gives.
+            user_id: The id of its owner.
+            values: The fields of the request's body.
 
         Raises:
             ScorerError: The scorer failed.
@@ -79,25 +79,25 @@ class LeadService:
         """
         lead = self._new_lead(user_id, values)
         with self._storage.writing():
-            # The clock is read with the write lock held: the order of the times is that of the ids.
+            # Read the clock with the write lock held, so that ids ascend with the times.
             return self._insert(lead, timestamp(self._clock()))
 
     def create_once(
         self, user_id: int, key: str, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], bool]:
-        """Store a new lead, unless the user's key has created one within its lifetime.
+        """Create a lead idempotently: only if the user's key has not created one already.
 
         Args:
-            user_id: Whose it is.
+            user_id: The id of its owner.
             key: The idempotency key.
-            values: The fields that a body gives.
+            values: The fields of the request's body.
 
         Returns:
-            The lead, as it is now, and whether it was there already.
+            The lead in its current state, and whether the key had created it already.
 
         Raises:
-            KeyReusedError: The key has created one of another body.
-            LeadGoneError: It has been deleted.
+            KeyReusedError: The key was used with another body within its lifetime.
+            LeadGoneError: The lead that the key created has been deleted.
             ScorerError: The scorer failed.
             UserGoneError: The user has been removed.
 
@@ -119,7 +119,7 @@ class LeadService:
         """Return a lead.
 
         Raises:
-            LeadNotFoundError: The user has none with this id.
+            LeadNotFoundError: The user has no lead with this id.
 
         """
         lead = self._storage.lead(user_id, lead_id) if lead_id <= MAX_INTEGER else None
@@ -134,20 +134,20 @@ class LeadService:
         changes: Mapping[str, Any],
         versions: Container[str] | None = None,
     ) -> dict[str, Any]:
-        """Change a lead, and return it as it is stored then.
+        """Update a lead and return it as stored.
 
-        ``updated_at`` moves, and the lead is scored again, only if that makes a difference. The
-        scorer is called with the write lock held.
+        If no value changes, neither do ``updated_at`` and the score. The scorer is called with the
+        write lock held.
 
         Args:
-            user_id: Whose it is.
-            lead_id: Its id.
-            changes: The fields that a body gives.
-            versions: Values of ``updated_at`` of which it must have one; None if any will do.
+            user_id: The id of its owner.
+            lead_id: The id of the lead.
+            changes: The fields of the request's body.
+            versions: The accepted values of its current ``updated_at``; None for any.
 
         Raises:
-            LeadNotFoundError: The user has none with this id.
-            LeadChangedError: It has none of the versions.
+            LeadNotFoundError: The user has no lead with this id.
+            LeadChangedError: Its ``updated_at`` is not one of ``versions``.
             ScorerError: The scorer failed.
 
         """
@@ -161,9 +161,17 @@ class LeadService:
             return self._storage.update_lead(lead)
 
     def delete(self, user_id: int, lead_id: int, versions: Container[str] | None = None) -> None:
-        """Erase a lead; its position stays, for cursors that name it.
+        """Delete a lead; its position is kept, for cursors that refer to it.
 
-        Arguments and errors are those of ``update``.
+        Args:
+            user_id: As for ``update``.
+            lead_id: As for ``update``.
+            versions: As for ``update``.
+
+        Raises:
+            LeadNotFoundError: As by ``update``.
+            LeadChangedError: As by ``update``.
+
         """
         with self._storage.writing():
             self._expected(user_id, lead_id, versions)
@@ -177,18 +185,17 @@ class LeadService:
         limit: int = DEFAULT_LIMIT,
         cursor: int | None = None,
     ) -> Page:
-        """Return the user's newest leads that pass all filters.
-
-        There are fewer than there could be, but one, on a page of more than ``MAX_PAGE`` bytes.
+        """Return a page of the user's leads that pass all filters, newest first.
 
         Args:
-            user_id: Whose leads.
+            user_id: The id of their owner.
             filters: The values of some of ``lead.FILTERS`` by name.
-            limit: How many at most.
-            cursor: The id of the lead that the page before ended with; None for the first page.
+            limit: The maximum number of leads. A page of more than ``MAX_PAGE`` bytes has fewer,
+                but at least one.
+            cursor: The ``next_cursor`` of the previous page; None for the first page.
 
         Raises:
-            CursorNotFoundError: The user has never had a lead with that id.
+            CursorNotFoundError: The cursor is not the id of a lead that the user has or had.
 
         """
         after = None if cursor is None else self._storage.position(user_id, cursor)
@@ -205,20 +212,25 @@ class LeadService:
     # Many leads
 
     def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
-        """Return how many leads stand at each status: the user's, or without one everybody's."""
+        """Return the number of leads by status, for every status.
+
+        Args:
+            user_id: Whose leads; None for everybody's.
+
+        """
         return dict.fromkeys(STATUSES, 0) | self._storage.count_by_status(user_id)
 
     def rescore(self, batch: int = 1000) -> Iterator[int]:
-        """Score everybody's leads anew; ``updated_at`` stays, for a score is no work on a lead.
+        """Score all leads of all users again, without changing ``updated_at``.
 
         Args:
-            batch: How many leads a transaction scores.
+            batch: The number of leads per transaction.
 
         Yields:
-            How many leads each batch had.
+            The number of leads in each batch, after it is stored.
 
         Raises:
-            ScorerError: The scorer failed; the batches before are stored.
+            ScorerError: The scorer failed; the previous batches are stored.
 
         """
         last, count = 0, batch
@@ -233,14 +245,19 @@ class LeadService:
             yield count
 
     def reassign(self, old: int, new: int, filters: Mapping[str, Any] | None = None) -> int:
-        """Give the leads of one user that pass all filters to another; return how many.
+        """Move the leads of one user that pass all filters to another; return how many.
 
-        They are scored anew, with the write lock held, and their ``updated_at`` moves. The
-        idempotency keys that made them hold for both users from then on: whichever of them sends a
-        create again, no second lead is made.
+        They are scored again, with the write lock held, and ``updated_at`` changes. The idempotency
+        keys that created them become valid for both users, so that neither creates a duplicate by
+        a retry.
+
+        Args:
+            old: The id of their owner.
+            new: The id of their new owner.
+            filters: The values of some of ``lead.FILTERS`` by name; None for all leads.
 
         Raises:
-            AccountError: Both are the same user, or the second one has been removed.
+            AccountError: Both ids are the same, or the new owner has been removed.
             ScorerError: The scorer failed.
 
         """
@@ -258,15 +275,15 @@ class LeadService:
             return self._storage.move_leads(old, new, filters or {}, change)
 
     def forget(self, user_id: int) -> int:
-        """Erase a user's leads and all that is kept beside them; return how many leads."""
+        """Delete a user's leads, their positions and idempotency keys; return how many leads."""
         with self._storage.writing(bulk=True):
             return self._storage.forget_user(user_id)
 
     def confirm_users(self, user_ids: Iterable[int]) -> None:
-        """Check that users exist, as far as that can be known.
+        """Check that users exist; a host's users are not checked.
 
         Raises:
-            AccountError: One has been removed.
+            AccountError: A user does not exist.
 
         """
         for user_id in user_ids:
@@ -291,5 +308,5 @@ class LeadService:
 
 
 def how_many(count: int) -> str:
-    """Return a number of leads in words."""
+    """Return a count with its noun: ``1 lead``, ``2 leads``."""
     return f"{count} lead{'' if count == 1 else 's'}"

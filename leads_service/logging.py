@@ -1,4 +1,4 @@
-"""Logging: a request id on every answer, a line per request, JSON unless somebody is watching."""
+"""Logging: request ids, and a line per request, as JSON or, on a terminal, as text."""
 
 import logging
 import re
@@ -18,38 +18,38 @@ from leads_service.accounts import TOKEN_PREFIX
 
 logger = logging.getLogger("leads_service")
 
-# Without what looks like a token, or a part of one: it would get into the log.
-SANE_ID = re.compile(rf"(?!.*{TOKEN_PREFIX})[A-Za-z0-9._:-]{{1,128}}")
-# One of our tokens, or the better part of one: somebody has pasted it into an address.
+# Excludes what looks like a token, so that none gets into the log.
+VALID_ID = re.compile(rf"(?!.*{TOKEN_PREFIX})[A-Za-z0-9._:-]{{1,128}}")
+# A token, or most of one, that somebody has pasted into a URL.
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{32,}}")
 MAX_SHOWN = 200  # characters of a path
-# What begins a line for people, and is clear without a label.
-PLAIN = ("time", "level", "message", "method", "route", "path", "status")
+# The fields that begin a line of text, without their names.
+UNLABELLED_FIELDS = ("time", "level", "message", "method", "route", "path", "status")
 
 
 class Call(NamedTuple):
-    """A request that is being answered: its id, and when it came, by perf_counter()."""
+    """The current request: its id, and when it began, as returned by ``perf_counter()``."""
 
     id: str
     began: float
 
 
 def begin_request() -> None:
-    """Give the request its id: the caller's, if it sent a sane one, or a new one."""
+    """Give the request an id: that of its header X-Request-ID if valid, or a new one."""
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    sane = SANE_ID.fullmatch(given)
+    sane = VALID_ID.fullmatch(given)
     g.leads_call = Call(given if sane else f"{getrandbits(128):032x}", perf_counter())
 
 
 def request_id() -> str:
-    """Return the request's id."""
-    if "leads_call" not in g:  # a host has failed before it was our turn
+    """Return the id of the current request."""
+    if "leads_call" not in g:  # a hook of the host failed before ours ran
         begin_request()
     return str(g.leads_call.id)
 
 
 def end_request(response: Response) -> Response:
-    """Put the request's id on the answer, and log the request."""
+    """Add the header X-Request-ID to the response, and log the request."""
     call: Call = g.leads_call
     response.headers["X-Request-ID"] = call.id
     if logger.isEnabledFor(logging.INFO):
@@ -71,59 +71,64 @@ def _summary(call: Call, response: Response) -> dict[str, Any]:
         "user_id": caller and caller.user_id,
         "bytes": response.content_length,
     }
-    if rule is None:  # both are whatever somebody has sent
+    if rule is None:  # not routed: method and path may be anything, and have to be escaped
         fields |= {"method": shown(environ["REQUEST_METHOD"]), "path": shown(request.path)}
     return fields
 
 
 def shown(path: str) -> str:
-    """Return a path as a log may hold it: quoted, without a token, 200 characters at most."""
-    path = TOKEN.sub("[token]", quote(path[: 5 * MAX_SHOWN]))  # room for tokens, which shrink
+    """Return a path for the log: quoted, with tokens redacted, truncated to ``MAX_SHOWN``."""
+    path = TOKEN.sub("[token]", quote(path[: 5 * MAX_SHOWN]))  # more, for redaction shortens it
     return path if len(path) <= MAX_SHOWN else f"{path[: MAX_SHOWN - 3]}..."
 
 
 def printable(text: str) -> str:
-    """Return the text with what could begin a line or command a terminal escaped."""
+    """Return a text with line ends and control characters escaped, against log injection."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write(level: str, message: str, fields: dict[str, Any]) -> None:
-    """Write a line to stderr: for people if they are watching, otherwise for programs, as JSON.
+    """Write a line to stderr: as text on a terminal, otherwise as JSON.
 
-    All texts have to be printable, but for the line ends in an ``exception``.
+    Args:
+        level: The level in lower case.
+        message: The message.
+        fields: Further fields by name. All texts have to be printable, except for line ends in
+            ``exception``, a traceback.
+
     """
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
     if _is_tty(sys.stderr):
-        text = _for_people(line)
+        text = _as_text(line)
     else:
         text = orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
     with suppress(OSError):  # a full disk or a closed pipe must not fail the request
-        sys.stderr.write(text + "\n")  # in one piece: those of several processes do not mix
+        sys.stderr.write(text + "\n")  # one write, so that lines of several processes do not mix
         sys.stderr.flush()
 
 
-def _for_people(line: dict[str, Any]) -> str:
+def _as_text(line: dict[str, Any]) -> str:
     known = {name: value for name, value in line.items() if value is not None}
     exception = known.pop("exception", "")
-    words = [str(known.pop(name)) for name in PLAIN if name in known]
+    words = [str(known.pop(name)) for name in UNLABELLED_FIELDS if name in known]
     words += [f"{name}={value}" for name, value in known.items()]
-    # Indented, no line of an exception's message passes for a line of the log.
+    # Indented, so that no line of an exception's message looks like a line of the log.
     return "\n".join([" ".join(words), *(f"    {part}" for part in exception.splitlines())])
 
 
 @lru_cache(maxsize=1)
 def _is_tty(stream: TextIO) -> bool:
-    """Ask the system once: a call to it for each line is a tenth of what the line takes."""
+    """Return whether a stream is a terminal; cached: the call is a tenth of a line's time."""
     return stream.isatty()
 
 
 class JsonHandler(logging.Handler):
-    """Writes what is logged beside the requests in the same form."""
+    """A logging handler that writes records in the same format as the lines of requests."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, with the request's id, and with a traceback if there is one."""
+        """Write a record, with the id of the current request and the traceback, if any."""
         call: Call | None = g.get("leads_call") if has_request_context() else None
         fields = {"request_id": call.id if call else None}
         if record.exc_info:
@@ -133,7 +138,12 @@ class JsonHandler(logging.Handler):
 
 
 def configure(level: str) -> None:
-    """Log from ``level`` on; a second call only changes the level."""
+    """Configure the package's logger; further calls only change the level.
+
+    Args:
+        level: The lowest level to log, as in ``LEADS_LOG_LEVEL``.
+
+    """
     logger.setLevel(level.upper())
     if not logger.handlers:
         logger.addHandler(JsonHandler())

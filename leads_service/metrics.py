@@ -1,4 +1,4 @@
-"""Figures for Prometheus, of all workers together; an extra, off unless it has a token."""
+"""Metrics for Prometheus, aggregated over all workers; off unless LEADS_METRICS_TOKEN is set."""
 
 import atexit
 import os
@@ -14,17 +14,25 @@ from leads_service.api.responses import WholeResponse
 from leads_service.api.throttle import Throttle
 from leads_service.config import import_extra
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers leave their figures for each other
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # its value is the folder that workers share
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
-METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}  # the rest is made up
+# Other methods are counted as "other": a client must not be able to create labels.
+METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
 def install(app: Flask, token: str, throttle: Throttle) -> None:
-    """Count and time the application's requests, and show the figures at /metrics to the token.
+    """Count and time the application's requests, and add the endpoint /metrics.
 
-    Raises ConfigError without the extra ``metrics``.
+    Args:
+        app: The application.
+        token: The bearer token that the endpoint requires.
+        throttle: The rate limiter for invalid tokens.
+
+    Raises:
+        ConfigError: The extra ``metrics`` is not installed.
+
     """
-    _share_figures()
+    _set_multiprocess_folder()
     prometheus = import_extra("prometheus_client", "metrics")
     multiprocess = import_extra("prometheus_client.multiprocess", "metrics")
     own = {"registry": prometheus.CollectorRegistry(), "namespace": "leads"}
@@ -60,12 +68,15 @@ def _is_same(sent: str, token: str) -> bool | None:
     return compare_digest(sent.encode(), token.encode()) or None
 
 
-def _share_figures() -> None:
-    """Give the workers that are forked from this process a folder; the package reads its name."""
-    if FOLDER in os.environ:
+def _set_multiprocess_folder() -> None:
+    """Create the folder in which prometheus_client shares metrics between forked workers.
+
+    It reads the folder's path from the environment when it is imported.
+    """
+    if MULTIPROCESS_VARIABLE in os.environ:
         return
     folder, owner = mkdtemp(prefix="leads-metrics-"), os.getpid()
-    os.environ[FOLDER] = folder
+    os.environ[MULTIPROCESS_VARIABLE] = folder
 
     def remove() -> None:
         if os.getpid() == owner:

@@ -1,4 +1,7 @@
-"""For the tests of a tool that uses leads: pytest finds the fixture ``leads_stub`` by itself."""
+"""A pytest plugin with the fixture ``leads_stub``, for the tests of clients of this service.
+
+pytest loads it by the entry point ``pytest11``.
+"""
 
 from collections.abc import Iterator
 from threading import Thread
@@ -11,23 +14,34 @@ from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
-POLL = 0.05  # seconds that the end of the session waits for the server at most
+POLL = 0.05  # seconds between the server's checks for a shutdown
 
 
 class LeadsStub:
-    """A running stub: the real service, on a port of its own, with 200 leads of alice and bob."""
+    """A running stub: the real service on a free port, with 200 leads of alice and bob.
+
+    Attributes:
+        url: The root of the server; the API is at ``{url}/v1``.
+        tokens: The tokens by user, ``"alice"`` and ``"bob"``, and ``"alice-read-only"``.
+
+    """
 
     def __init__(self, stub: Stub, url: str):
         self._stub = stub
-        self.url = url  # the API is at {url}/v1
-        self.tokens = dict(TOKENS)  # by user, and "alice-read-only"
+        self.url = url
+        self.tokens = dict(TOKENS)
 
     def reset(self) -> None:
-        """Put the first state back."""
+        """Restore the initial state."""
         self._stub.reset()
 
     def leads(self, user: str) -> list[dict[str, Any]]:
-        """Return all leads of ``"alice"`` or ``"bob"``, newest first; for others, AccountError."""
+        """Return all leads of ``"alice"`` or ``"bob"``, newest first.
+
+        Raises:
+            AccountError: There is no such user.
+
+        """
         return self._stub.leads(user)
 
 
@@ -49,6 +63,6 @@ def _leads_stub_of_the_session() -> Iterator[LeadsStub]:
 
 @pytest.fixture
 def leads_stub(_leads_stub_of_the_session: LeadsStub) -> LeadsStub:
-    """Return the stub that serves the whole session, in its first state."""
+    """Return the session's stub of the leads service, reset to its initial state."""
     _leads_stub_of_the_session.reset()
     return _leads_stub_of_the_session

@@ -1,4 +1,4 @@
-"""Scorers: the default one, and how another one is loaded, called and checked."""
+"""Scorers: the default one, and how others are loaded, called and checked."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,25 +8,25 @@ from typing import Any
 from leads_service.exceptions import ConfigError, ScorerError
 from leads_service.lead import MAX_SCORE, SCORED
 
-Scorer = Callable[..., int]  # called with facts about a lead, by name
+Scorer = Callable[..., int]  # takes fields of a lead as keyword arguments; returns 0 to 100
 
-# How far down the pipeline a lead is, in points: an arbitrary choice, so that the filters on the
-# score work before anybody has written a scorer of their own.
+# By the progress in the pipeline: an arbitrary default, so that scores and their filters are useful
+# without a scorer of one's own.
 POINTS = {"new": 10, "contacted": 30, "qualified": 60, "converted": 100, "lost": 0}
 
 Scoring = Callable[[Mapping[str, Any]], int]
 
 
 def points_by_stage(*, status: str) -> int:
-    """Return the points of the lead's status; the default scorer."""
+    """Return a score by the lead's status; the default scorer."""
     return POINTS[status]
 
 
 def load(path: str) -> Scorer:
-    """Import a scorer.
+    """Import a scorer and check its signature.
 
     Args:
-        path: Its name, as ``package.module:function``.
+        path: Its name as ``package.module:function``.
 
     Raises:
         ConfigError: It can't be imported, or can't be called with facts about a lead.
@@ -35,7 +35,7 @@ def load(path: str) -> Scorer:
     module, _, name = path.partition(":")
     try:
         scorer = getattr(import_module(module), name)
-    except Exception as error:  # whatever a module does when it is imported
+    except Exception as error:  # importing runs the module, which may raise anything
         raise ConfigError(
             f"LEADS_SCORER: cannot load {path!r} ({error!r}); name it as package.module:function"
         ) from error
@@ -45,17 +45,18 @@ def load(path: str) -> Scorer:
         facts_for(scorer)
     except ConfigError as error:
         raise ConfigError(f"LEADS_SCORER: {error}") from error
-    return scorer  # type: ignore[no-any-return]  # callable() is all that can be known
+    return scorer  # type: ignore[no-any-return]  # not more can be checked than callable()
 
 
 def facts_for(scorer: Scorer) -> tuple[str, ...]:
-    """Return the names of the facts about a lead that a scorer takes.
+    """Return the names of the facts about a lead (``lead.SCORED``) that a scorer takes.
 
-    Those that its signature names, so that facts can be added without breaking it, or all if it
-    takes ``**facts`` or its signature can't be known, as of some functions that are written in C.
+    Returns:
+        The facts that its signature names, so that further facts can be added without breaking it.
+        All facts if it takes ``**kwargs``, or has no signature, like some functions written in C.
 
     Raises:
-        ConfigError: It needs an argument that is no fact about a lead, or one without its name.
+        ConfigError: It requires an argument that is not a fact, or a positional-only one.
 
     """
     try:
@@ -77,10 +78,10 @@ def facts_for(scorer: Scorer) -> tuple[str, ...]:
 
 
 def scoring(scorer: Scorer) -> Scoring:
-    """Return a function that scores a lead with ``scorer``.
+    """Return a function that calls a scorer and checks its result.
 
-    It takes a lead's fields by name, returns an integer from 0 to 100, and raises ScorerError if
-    the scorer raises or returns something else.
+    The function takes a lead and returns its score from 0 to 100. It raises ScorerError if the
+    scorer raises an exception or returns anything else.
 
     Raises:
         ConfigError: The scorer can't be called with facts about a lead.

@@ -14,18 +14,20 @@ EXTENSION = "leads_service"
 
 
 class AppState(NamedTuple):
-    """The services of an application, and how it finds out who is calling.
+    """The services of an application, and how it authenticates callers.
 
     Attributes:
-        storage: Where everything is kept.
-        leads: What can be done with leads.
-        accounts: What can be done with users and tokens.
-        scorer: What scores leads.
-        caller: Returns who sent the current request, or aborts it with 401.
-        user_id: Returns the id of the user whom a command names.
-        takes_tokens: Whether callers send tokens of ``accounts``; otherwise a host knows them.
-        is_hosted: Whether the application is a host's.
-        shares_database: Whether the database is the host's to open and to close.
+        storage: The database.
+        leads: The operations on leads.
+        accounts: The operations on users and tokens.
+        scorer: Scores leads.
+        caller: Authenticates the current request, and returns the caller or aborts with 401 or 429.
+        user_id: Returns the id of the user whom a command names; raises AccountError if there is
+            none.
+        takes_tokens: Whether callers authenticate with tokens of ``accounts`` rather than by the
+            host's login.
+        is_hosted: Whether the application is a host's rather than the standalone one.
+        shares_database: Whether the host opens and closes the database.
 
     """
 
@@ -41,7 +43,12 @@ class AppState(NamedTuple):
 
 
 def state_of(app: Flask) -> AppState:
-    """Return the state of an application on which ``init_app`` or ``create_app`` was called."""
+    """Return the state of an application that ``init_app`` or ``create_app`` has set up.
+
+    Raises:
+        KeyError: It has not been set up.
+
+    """
     state: AppState = app.extensions[EXTENSION]
     return state
 

@@ -1,15 +1,20 @@
-"""JSON as RFC 8259 has it, read so that no input can break the reader."""
+"""A strict JSON parser: RFC 8259 without Python's extensions, safe for untrusted input."""
 
 import json
 from typing import Any, NoReturn
 
-MAX_INTEGER_DIGITS = 20  # one more than 2^63 - 1 has; longer ones can only be out of range
+MAX_INTEGER_DIGITS = 20  # one more than 2^63 - 1 has; longer ones are out of range anyway
 
 
 def loads(text: str) -> Any:
-    """Return what the JSON text says; raises ValueError for one that is none, or nested too deep.
+    """Parse a JSON text.
 
-    An integer that no field takes becomes a float: int() refuses those of 4,300 digits.
+    Integers of more than ``MAX_INTEGER_DIGITS`` digits become floats, which every field rejects:
+    int() raises an error of its own for more than 4300 digits.
+
+    Raises:
+        ValueError: The text is not JSON, or is nested too deeply.
+
     """
     try:
         return DECODER.decode(text)

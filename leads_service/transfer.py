@@ -1,4 +1,4 @@
-"""Files of leads: reading their rows, storing all of them or none, and getting leads out again."""
+"""The service for import and export: reading CSV and JSON Lines, validation, storing, export."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,36 +25,46 @@ from leads_service.lead import (
 )
 from leads_service.scoring import Scorer, scoring
 from leads_service.storage.base import Storage
-from leads_service.validation import StrictSchema, given
+from leads_service.validation import StrictSchema, request_field
 
-MAX_CELL = 10_000_000  # characters; the schema says of fewer that they are too many
+MAX_CELL = 10_000_000  # characters; far more than the schema allows, whose message is better
 REQUIRED = tuple(name for name in IN_FILES if FIELDS[name].required)
 OPTIONAL = tuple(name for name in IN_FILES if not FIELDS[name].required)
 NUMBERS = tuple(name for name in IN_FILES if isinstance(FIELDS[name].kind, Whole))
 MAX_DIGITS = len(str(MAX_INTEGER))
-OWNER = "user"  # the column that says whose lead it is, in files of more than one user
-DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where the comma is a decimal one
+OWNER = "user"  # the column with the owner's name or id, in files with several users' leads
+DELIMITERS = (",", ";", "\t")  # spreadsheets write ; in locales with a decimal comma
 
 
 class Unreadable(NamedTuple):
-    """A part of a file that is no row: what is wrong with it, and what stands there."""
+    """A row that can't be parsed: the problem, and the row's content."""
 
     problem: str
     content: Any
 
 
-Row = tuple[int, dict[str, Any] | Unreadable]  # with the line's number in its file, from 1
+Row = tuple[int, dict[str, Any] | Unreadable]  # the line in the file, from 1, and its values
 
 
 def read_csv(
     lines: Iterable[str], *, has_owner: bool = False, ignore_extra: bool = False
 ) -> Iterator[Row]:
-    """Yield the rows of a CSV file by the names in its header; raises ValueError for a bad header.
+    """Yield the rows of a CSV file as dicts, by the names in its header.
 
-    The names may be in any case, with spaces around them. What separates the cells is what stands
-    beside company_id in the header: a comma, a semicolon or a tab. An empty cell is a value that is
-    not given. ``has_owner`` is whether there has to be the column user; columns that are not known
-    are left out with ``ignore_extra``, and an error otherwise.
+    Names are case-insensitive, and spaces around them are ignored. The delimiter is the one next to
+    company_id in the header: a comma, a semicolon or a tab. Empty cells are left out.
+
+    Args:
+        lines: The lines of the file, with their line ends.
+        has_owner: Whether the column ``user`` is required; otherwise it is unknown.
+        ignore_extra: Whether to leave out unknown columns instead of raising an error.
+
+    Yields:
+        Each row with the number of its first line.
+
+    Raises:
+        ValueError: The header is not valid, or the file is not CSV; the message names the line.
+
     """
     csv.field_size_limit(MAX_CELL)
     lines = iter(lines)
@@ -69,7 +79,7 @@ def read_csv(
     try:
         for cells in reader:
             line, begin = reader.line_num, line + 1
-            if not any(cells):  # spreadsheets write such lines below the table
+            if not any(cells):  # spreadsheets write empty rows below the table
                 continue
             if len(cells) == len(names):
                 row: dict[str, Any] = {n: c for n, c in zip(names, cells, strict=True) if c and n}
@@ -88,7 +98,17 @@ def read_csv(
 def read_jsonl(
     lines: Iterable[str], *, has_owner: bool = False, ignore_extra: bool = False
 ) -> Iterator[Row]:
-    """Yield the rows of a file with a JSON object on each line; the options are those of CSV."""
+    """Yield the rows of a file with a JSON object on each line.
+
+    Args:
+        lines: As for ``read_csv``.
+        has_owner: As for ``read_csv``.
+        ignore_extra: As for ``read_csv``; without it, a row with an unknown name is unreadable.
+
+    Yields:
+        Each row with the number of its line.
+
+    """
     known = _known(has_owner=has_owner)
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -109,9 +129,9 @@ def read_jsonl(
 
 
 def _delimiter(line: str) -> str:
-    """Return what separates company_id from its neighbours; a comma if it has none."""
+    """Return the delimiter with which a header has the column company_id; a comma by default."""
     for delimiter in DELIMITERS:
-        with suppress(csv.Error):  # quotes that are none with this one
+        with suppress(csv.Error):  # the quoting is not valid with this delimiter
             cells = next(csv.reader([line], delimiter=delimiter, strict=True))
             if REQUIRED[0] in map(_name, cells):
                 return delimiter
@@ -119,7 +139,12 @@ def _delimiter(line: str) -> str:
 
 
 def _names(header: Sequence[str], *, has_owner: bool, ignore_extra: bool) -> list[str]:
-    """Return the columns' names, empty for those that are left out; raises ValueError."""
+    """Return the names of the columns; an empty name for a column to leave out.
+
+    Raises:
+        ValueError: A required column is missing, or one is given twice or unknown.
+
+    """
     known = _known(has_owner=has_owner)
     names = [_name(cell) for cell in header]
     needed = [*REQUIRED, OWNER] if has_owner else REQUIRED
@@ -144,7 +169,7 @@ def _known(*, has_owner: bool) -> set[str]:
 
 
 def _unknown(names: Sequence[str]) -> str:
-    """Return the rest of a sentence about columns that are not known, with the remedy."""
+    """Return the end of a message about unknown columns, with the remedy."""
     what = "a column" if len(names) == 1 else "columns"
     remedy = f"leave {'it' if len(names) == 1 else 'them'} out with --ignore-extra"
     if OWNER in map(_name, names):
@@ -153,14 +178,14 @@ def _unknown(names: Sequence[str]) -> str:
 
 
 class _ImportSchema(StrictSchema):
-    """A lead as a file brings it: what the API takes, where it stands, and when that came about."""
+    """Base schema of a lead in a file, which has a status and times besides what the API takes."""
 
     @validates_schema
     def times_are_in_order(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Check that a lead was not changed before it was created.
+        """Check that ``updated_at`` is not before ``created_at``.
 
         Raises:
-            ValidationError: It was.
+            ValidationError: It is.
 
         """
         if data.get("updated_at", "~") < data.get("created_at", ""):
@@ -168,7 +193,7 @@ class _ImportSchema(StrictSchema):
 
 
 LeadImportSchema = _ImportSchema.from_dict(
-    {name: given(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
+    {name: request_field(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
     name="LeadImportSchema",
 )
 _schema = LeadImportSchema()
@@ -182,7 +207,10 @@ def _is_stored_form(text: Any) -> bool:
 
 
 def _plain_check(kind: Kind) -> Callable[[Any], bool]:
-    """Return a check that refuses what is not valid, or not stored as it is, and perhaps more."""
+    """Return a fast check of a value.
+
+    It accepts only values that the schema accepts and does not convert; it may reject others.
+    """
     match kind:
         case Whole(low, high):
             least, most = (
@@ -204,9 +232,10 @@ PLAIN_CHECKS = {name: _plain_check(FIELDS[name].kind) for name in IN_FILES}
 
 
 def is_plainly_valid(row: Mapping[str, Any]) -> bool:
-    """Return whether a row is certainly valid and stored as it is; if not, the schema has to look.
+    """Return whether a row is certainly valid and needs no conversion.
 
-    The schema takes several times as long: see ``benchmarks/pieces.py``.
+    If not, the schema has to decide, which takes several times as long: see
+    ``benchmarks/pieces.py``.
     """
     for name in REQUIRED:
         if name not in row:
@@ -220,18 +249,23 @@ def is_plainly_valid(row: Mapping[str, Any]) -> bool:
 
 OnInvalid = Callable[[int, dict[str, Any], Any], None]  # line, errors by field, row
 
-# Returns the id of the user whose lead a row becomes, and the row without what says so; raises
-# ValidationError if it is nobody's.
+# Returns the owner's id of a row, and the row without the column ``user``; raises ValidationError
+# if the owner is missing or unknown.
 Owner = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
 def owned_by(user_id: int) -> Owner:
-    """Return the owner of rows that are all one user's."""
+    """Return an ``Owner`` for a file whose leads all belong to one user."""
     return lambda row: (user_id, row)
 
 
 def owned_by_column(find: Callable[[str], int]) -> Owner:
-    """Return the owner of rows that name it; ``find`` returns its id, or raises AccountError."""
+    """Return an ``Owner`` for a file with a column ``user``.
+
+    Args:
+        find: Returns the user's id for a text in the column; raises AccountError if there is none.
+
+    """
 
     def owner(row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         fields = dict(row)
@@ -258,17 +292,19 @@ def import_leads(
     """Store the valid rows as leads, all or none, and return how many.
 
     Args:
-        storage: Where to store them.
-        scorer: What scores them.
-        owner: Tells whose lead each row becomes.
+        storage: The storage.
+        scorer: Scores the leads.
+        owner: Finds the owner of each row.
         rows: The rows of a file.
-        now: When a lead is created whose row does not say.
-        on_invalid: Called with each row that is not valid; may raise.
-        confirm: Called with the owners' ids before anything is stored; raises if one is no user.
+        now: The ``created_at`` of rows without one.
+        on_invalid: Called with each invalid row; raises to cancel the import.
+        confirm: Called with the owners' ids before anything is stored; raises to cancel the import.
 
     Raises:
+        ConfigError: The scorer can't be called with facts about a lead.
         ScorerError: The scorer failed.
-        StorageUnavailableError: The storage can't be used.
+        StorageUnavailableError: The database can't be used; nothing is stored.
+        CommitOutcomeUnknownError: It is not known whether the leads are durable.
 
     """
     leads = _leads(scoring(scorer), owner, rows, timestamp(now), on_invalid)
@@ -294,7 +330,7 @@ def _leads(
             continue
         created_at = values.get("created_at", now)
         updated_at = values.get("updated_at", created_at)
-        if updated_at < created_at:  # created now, changed before
+        if updated_at < created_at:  # created_at is missing, and updated_at is in the past
             on_invalid(line, {"created_at": ["Needed with updated_at."]}, row)
             continue
         lead = {
@@ -310,15 +346,16 @@ def _leads(
 def export(
     storage: Storage, filters: Mapping[str, Any], *, user_id: int | None = None, by_name: bool
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield leads that pass all filters as they were at the first, each user's oldest first.
-
-    Each is a tuple of its owner and the fields in the order of ``lead.IN_FILES``.
+    """Yield a snapshot of the leads that pass all filters, by owner and oldest first.
 
     Args:
-        storage: Where they are.
+        storage: The storage.
         filters: The values of some of ``lead.FILTERS`` by name.
         user_id: Whose leads; None for everybody's.
-        by_name: Whether the owner is told by the name, not the id.
+        by_name: Whether to yield the owner's name rather than id.
+
+    Yields:
+        For each lead a tuple: the owner, and the fields in the order of ``lead.IN_FILES``.
 
     """
     for owner_id, name, *values in storage.export_leads(IN_FILES, filters, user_id=user_id):

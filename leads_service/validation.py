@@ -1,6 +1,6 @@
-"""Marshmallow fields and schemas of what comes in, derived from the declaration of a lead.
+"""Marshmallow fields and schemas for values from clients and files, derived from ``lead``.
 
-They are stricter than marshmallow's own. What HTTP adds, such as cursors, is in ``api.schemas``.
+They are stricter than marshmallow's own. Schemas that only HTTP needs are in ``api.schemas``.
 """
 
 import re
@@ -30,19 +30,19 @@ TIME = re.compile(r"[0-9-]{10}[Tt ][0-9:]{8}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0
 
 
 class StrictSchema(Schema):
-    """A schema that refuses unknown fields, and says so in the OpenAPI document."""
+    """A schema that rejects unknown fields, also in the OpenAPI document."""
 
     class Meta:
-        unknown = RAISE  # marshmallow's default, but older apispec only sees it here
-        register = False  # a host may have a LeadSchema of its own, and ask for it by that name
+        unknown = RAISE  # marshmallow's default, but older releases of apispec need it here
+        register = False  # a host may refer to a LeadSchema of its own by that name
 
 
 class StatusField(fields.String):
-    """A choice; the OpenAPI document has one schema for all such fields."""
+    """A lead's status; the OpenAPI document has one shared schema for all such fields."""
 
 
 class DigitsField(fields.Integer):
-    """An integer in a query string: ASCII digits and a sign, not all that int() takes."""
+    """An integer in a query string: ASCII digits and a minus sign, not all that int() accepts."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not re.fullmatch(r"-?[0-9]+", value):
@@ -51,7 +51,7 @@ class DigitsField(fields.Integer):
 
 
 class DayField(fields.Date):
-    """A date in a query string: ``YYYY-MM-DD`` and nothing else."""
+    """A date in a query string: only ``YYYY-MM-DD``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
         if not DAY.fullmatch(value):
@@ -60,9 +60,9 @@ class DayField(fields.Date):
 
 
 class MomentField(fields.String):
-    """A time of RFC 3339, which becomes what is stored: UTC, microseconds, ``Z``.
+    """A time in RFC 3339, which is converted to the format of ``lead.timestamp``.
 
-    A day without a time is its first moment in UTC.
+    A date without a time is midnight in UTC.
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -80,10 +80,10 @@ class MomentField(fields.String):
 
 
 def is_storable(text: str) -> None:
-    """Check that a database can hold a text whole.
+    """Check that a database can store a text unchanged.
 
     Raises:
-        ValidationError: It has a NUL, or a lone surrogate.
+        ValidationError: It contains NUL or a lone surrogate.
 
     """
     if "\0" in text:
@@ -95,12 +95,12 @@ def is_storable(text: str) -> None:
 
 
 def is_between(low: int | None, high: int | None) -> Range:
-    """Return the check that a number is within these bounds, both included."""
+    """Return the validator for a number within inclusive bounds; None for no bound."""
     return Range(low, high, error="Must be from {min} to {max}.")
 
 
 def checks(kind: Kind) -> list[Callable[[Any], Any]]:
-    """Return the checks that a value of this kind passes, beside that of its type."""
+    """Return the validators for values of a kind, besides the check of their type."""
     match kind:
         case Whole(None, None) | Moment():
             return []
@@ -112,8 +112,15 @@ def checks(kind: Kind) -> list[Callable[[Any], Any]]:
             return [OneOf(options, error="Must be one of: {choices}.")]
 
 
-def about(kind: Kind, description: str, example: Any) -> dict[str, Any]:
-    """Return what the OpenAPI document says of a value, beside its checks."""
+def openapi_metadata(kind: Kind, description: str, example: Any) -> dict[str, Any]:
+    """Return the metadata of a marshmallow field, for the OpenAPI document.
+
+    Args:
+        kind: The kind of its values.
+        description: Its description; may be empty.
+        example: Its example; None for none.
+
+    """
     more: dict[str, Any] = {}
     match kind:
         case Whole(is_long=True):
@@ -134,21 +141,21 @@ TYPES: "Mapping[type[Kind], Callable[..., fields.Field[Any]]]" = {
 }
 
 
-def answered(field: Field) -> "fields.Field[Any]":
-    """Return the marshmallow field of a lead's field as it is answered."""
-    metadata = about(field.kind, field.description, field.example)
+def response_field(field: Field) -> "fields.Field[Any]":
+    """Return the marshmallow field for a field of a lead in responses."""
+    metadata = openapi_metadata(field.kind, field.description, field.example)
     return TYPES[type(field.kind)](
         required=True, allow_none=field.nullable, validate=checks(field.kind), metadata=metadata
     )
 
 
-def given(field: Field, description: str, **options: Any) -> "fields.Field[Any]":
-    """Return the marshmallow field of a lead's field as a body or a file gives it.
+def request_field(field: Field, description: str, **options: Any) -> "fields.Field[Any]":
+    """Return the marshmallow field for a field of a lead in request bodies and files.
 
     Args:
         field: The declaration.
-        description: What the OpenAPI document says of it there.
-        options: Further ones of the marshmallow field.
+        description: Its description in the OpenAPI document; may be empty.
+        options: Further options of the marshmallow field.
 
     """
     if isinstance(field.kind, Moment):
@@ -158,34 +165,35 @@ def given(field: Field, description: str, **options: Any) -> "fields.Field[Any]"
     return TYPES[type(field.kind)](
         allow_none=field.takes_null,
         validate=checks(field.kind),
-        metadata=about(field.kind, description, field.example),
+        metadata=openapi_metadata(field.kind, description, field.example),
         **options,
     )
 
 
 def _filter_field(declared: Filter) -> "fields.Field[Any]":
-    """Return the marshmallow field of a filter, whose value comes as text.
+    """Return the marshmallow field for a filter in a query string.
 
-    Without an example: Swagger UI would fill it in.
+    It has no example, because Swagger UI would prefill it as a value.
     """
     if declared.is_day:
         return DayField(
             metadata={"description": declared.description, "maxLength": len("2026-11-22")}
         )
     kind = DigitsField if isinstance(declared.kind, Whole) else TYPES[type(declared.kind)]
-    metadata = about(declared.kind, declared.description, None)
+    metadata = openapi_metadata(declared.kind, declared.description, None)
     return kind(validate=checks(declared.kind), metadata=metadata)
 
 
 class RangesSchema(StrictSchema):
-    """A schema that refuses the two ends of a range in the wrong order."""
+    """A schema that rejects ranges whose lower bound is greater than the upper one."""
 
     @validates_schema
     def ranges_are_in_order(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Check that a lead can pass both ends of each range.
+        """Check the order of the bounds of each range in ``lead.RANGES``.
 
         Raises:
-            ValidationError: It can't; the lower end is named.
+            ValidationError: A lower bound is greater than the upper one; it is reported for the
+                lower one.
 
         """
         for low, high in RANGES:
@@ -194,7 +202,7 @@ class RangesSchema(StrictSchema):
 
 
 def filter_fields() -> "dict[str, fields.Field[Any]]":
-    """Return the marshmallow fields of the filters by name; a ``RangesSchema`` has them."""
+    """Return the marshmallow fields for all filters by name, for a ``RangesSchema``."""
     return {name: _filter_field(declared) for name, declared in FILTERS.items()}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leads_service.storage.queries import fitting
+from leads_service.storage.queries import truncate_page
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ from leads_service.storage.queries import fitting
 def test_the_leads_that_fit(size: int, expected: int) -> None:
     """Whole ones, and one at least; each takes ten bytes, and two lie between them."""
     leads = ["aaaaaaaaaa", "\u00e9\u00e9\u00e9\u00e9\u00e9", "\U0001f600\U0001f600bb"]
-    assert fitting(",\n".join(leads), size) == ",\n".join(leads[:expected])
-    assert fitting(leads[0], size) == leads[0]
+    assert truncate_page(",\n".join(leads), size) == ",\n".join(leads[:expected])
+    assert truncate_page(leads[0], size) == leads[0]

@@ -27,7 +27,7 @@ settings.configure(
         "django.middleware.common.CommonMiddleware",
     ],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="for a benchmark on this machine only",  # noqa: S106  # it guards nothing
+    SECRET_KEY="for a benchmark on this machine only",  # noqa: S106  # it protects nothing
     TIME_ZONE="UTC",
     USE_TZ=True,
 )
@@ -45,7 +45,7 @@ from rest_framework.permissions import IsAuthenticated
 
 
 class Lead(models.Model):
-    """A company on its way through the pipeline."""
+    """A lead."""
 
     STATUSES = ("new", "contacted", "qualified", "converted", "lost")
 
@@ -63,7 +63,7 @@ class Lead(models.Model):
 
 
 class LeadSerializer(serializers.ModelSerializer):
-    """A lead as it comes in and goes out."""
+    """A lead in requests and responses."""
 
     class Meta:
         model = Lead
@@ -75,13 +75,13 @@ class LeadSerializer(serializers.ModelSerializer):
 
 
 class BearerAuthentication(TokenAuthentication):
-    """The framework's tokens, under the usual name."""
+    """The framework's token authentication, with the standard scheme."""
 
     keyword = "Bearer"
 
 
 class NewestFirst(pagination.CursorPagination):
-    """Pages without counting all leads."""
+    """Cursor pagination, which does not count all leads."""
 
     page_size = 50
     ordering = ("-created_at", "-id")

@@ -16,7 +16,7 @@ engine = create_engine(
 
 
 def now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -28,7 +28,7 @@ class User(SQLModel, table=True):
 
 
 class Token(SQLModel, table=True):
-    """A way in for a user."""
+    """A bearer token of a user."""
 
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(index=True, unique=True)
@@ -36,14 +36,14 @@ class Token(SQLModel, table=True):
 
 
 class LeadCreate(SQLModel):
-    """A lead as it comes in."""
+    """The body of a create."""
 
     company_id: int = Field(ge=1)
     notes: str = Field(default="", max_length=10_000)
 
 
 class LeadBase(LeadCreate):
-    """What a lead has besides its id."""
+    """The fields of a lead except its id."""
 
     user_id: int = Field(foreign_key="user.id")
     status: str = "new"
@@ -60,7 +60,7 @@ class Lead(LeadBase, table=True):
 
 
 class LeadPublic(LeadBase):
-    """A lead as it goes out."""
+    """A lead in responses."""
 
     id: int
 
@@ -76,7 +76,7 @@ Credentials = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 
 
 def get_user(session: SessionDep, credentials: Credentials) -> User:
-    """Return who calls."""
+    """Return the authenticated user."""
     user = session.exec(select(User).join(Token).where(Token.key == credentials.credentials))
     if (found := user.first()) is None:
         raise HTTPException(401)

@@ -1,4 +1,4 @@
-"""The limit of this stack: the same SQL and orjson in a bare view; nobody asks who calls."""
+"""The upper limit of this stack: the same SQL and orjson in bare views, without authentication."""
 
 import os
 import sqlite3
@@ -22,11 +22,11 @@ INSERT = f"""
 
 @cache
 def database() -> sqlite3.Connection:
-    """Return the worker's connection; it has one thread."""
+    """Return the connection of the worker, which has one thread."""
     connection = sqlite3.connect(
         os.environ["BENCH_DATABASE"], isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: wait for the disk
+    connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: fsync at each commit
     return connection
 
 

@@ -1,4 +1,4 @@
-"""The stack of this project as its manuals begin with it: Flask, Peewee, marshmallow."""
+"""The stack of this project as in its tutorials: Flask, Peewee, marshmallow."""
 
 import os
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ database = SqliteDatabase(os.environ["BENCH_DATABASE"])
 
 
 class BaseModel(Model):
-    """What all tables have in common."""
+    """The base of all models."""
 
     class Meta:
         database = database
@@ -34,14 +34,14 @@ class User(BaseModel):
 
 
 class Token(BaseModel):
-    """A way in for a user."""
+    """A bearer token of a user."""
 
     user = ForeignKeyField(User, backref="tokens")
     key = CharField(unique=True)
 
 
 class Lead(BaseModel):
-    """A company on its way through the pipeline."""
+    """A lead."""
 
     user = ForeignKeyField(User, backref="leads", index=False)
     company_id = IntegerField()
@@ -52,11 +52,11 @@ class Lead(BaseModel):
     updated_at = DateTimeField()
 
     class Meta:
-        indexes = ((("user", "created_at"), False),)  # SQLite adds the id to every index
+        indexes = ((("user", "created_at"), False),)  # SQLite appends the id to every index
 
 
 class LeadSchema(Schema):
-    """A lead as it comes in and goes out."""
+    """A lead in requests and responses."""
 
     id = fields.Integer(dump_only=True)
     user_id = fields.Integer(dump_only=True)
@@ -70,7 +70,7 @@ class LeadSchema(Schema):
 
 @app.before_request
 def connect() -> None:
-    """Open a connection and find out who calls."""
+    """Open a connection and authenticate the request."""
     database.connect()
     key = request.headers.get("Authorization", "").removeprefix("Bearer ")
     token = Token.get_or_none(Token.key == key)

@@ -1,4 +1,4 @@
-"""Who sent a request: whom its token speaks for, or whom the host application knows."""
+"""Authentication: by bearer tokens of this service, or by the host application's own login."""
 
 import logging
 import re
@@ -16,14 +16,18 @@ from leads_service.lead import MAX_INTEGER
 
 logger = logging.getLogger(__name__)
 
-# As Python writes it: with 007 beside 7, two users of a host would be one here.
+# Canonical form only: if 007 were accepted beside 7, two users of a host would share their leads.
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 UserId = Callable[[], int | str | None]
 
 
 def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
-    """Return a function that says who sent the current request, or aborts it with 401 or 429."""
+    """Return a function that authenticates the current request by its bearer token.
+
+    The function returns the caller. It aborts the request with 401 if the token is missing or
+    invalid, with 429 if the rate limiter refuses it.
+    """
     auth = HTTPTokenAuth("Bearer", realm="leads")
     auth.verify_token(accounts.caller)
 
@@ -44,12 +48,17 @@ def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
 
 
 def by_host(user_id: UserId) -> Callable[[], Caller]:
-    """Return a function that says who sent the current request, or aborts it with 401.
+    """Return a function that authenticates the current request by the host's login.
 
-    ``user_id`` is the host's; it says None for nobody, or raises AttributeError, LookupError or
-    TypeError: to ask nobody for an id is what it comes to in ``current_user.id``, of
-    Flask-Login's anonymous user, or ``session["user_id"]``. An integer may come as text, as from
-    Flask-Login's ``get_id()``. The function raises TypeError for anything else.
+    The function returns the caller. It aborts the request with 401 if nobody is logged in, and
+    raises TypeError if ``user_id`` returns anything but an integer of 64 bits or None.
+
+    Args:
+        user_id: The host's function. It returns the user's id, as an integer or as its text (as
+            Flask-Login's ``get_id()`` does), or None if nobody is logged in. AttributeError,
+            LookupError and TypeError mean the same as None: ``current_user.id`` raises the first
+            for Flask-Login's anonymous user, ``session["user_id"]`` the second for a new session.
+
     """
 
     def current_caller() -> Caller:
@@ -59,7 +68,7 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
             _warn_once(repr(error))
             found = None
         if found is None:
-            abort(401, message="Log in first.")  # how, is the host's to say
+            abort(401, message="Log in first.")  # no WWW-Authenticate: the scheme is the host's
         user = int(found) if isinstance(found, str) and INTEGER.fullmatch(found) else found
         if type(user) is not int or abs(user) > MAX_INTEGER:
             raise TypeError(
@@ -74,12 +83,17 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
 
 @lru_cache(maxsize=16)
 def _warn_once(error: str) -> None:
-    """Log what the host's function raised: meant for nobody being logged in, or a mistake."""
+    """Log what the host's ``user_id`` raised, since it may be a bug; each error once."""
     logger.warning("user_id() raised %s, which means that nobody is logged in; said once", error)
 
 
 def id_in_host(name: str) -> int:
-    """Return a host's user's id, by which alone we know them; AccountError if it is no integer."""
+    """Return the id of a host's user, whom a command names by that id.
+
+    Raises:
+        AccountError: ``name`` is not an integer of 64 bits.
+
+    """
     if not INTEGER.fullmatch(name) or abs(int(name)) > MAX_INTEGER:
         raise AccountError(f"{name!r} is no user's id; users are known by their integer ids")
     return int(name)

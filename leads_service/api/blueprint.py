@@ -1,4 +1,4 @@
-"""The blueprint that the views stand on: who may call them, and what goes before and after."""
+"""The blueprint of the views: authentication, request hooks and error handlers."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from leads_service._compat.flask import app_error_handler
 from leads_service._compat.smorest import on_document_operation
-from leads_service.api.middleware import READING
+from leads_service.api.middleware import READ_METHODS
 from leads_service.api.openapi import ERRORS_WITHOUT_TOKENS, SECURITY, DocumentedBlueprint
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import error_response
@@ -25,21 +25,25 @@ from leads_service.logging import begin_request, request_id
 from leads_service.state import EXTENSION, current_state
 from leads_service.storage.base import Storage
 
-NOT_ROUTED = (NotFound, MethodNotAllowed)  # what routing says of a path, or of a method for it
+ROUTING_ERRORS = (NotFound, MethodNotAllowed)  # no route for the path, or not for the method
 
 
 class LeadId(BaseConverter):
-    """A lead's id in a path: digits as they are written out, of any length."""
+    """URL converter for a lead's id: decimal digits without leading zeros, of any length."""
 
     regex = "[1-9][0-9]*"
 
     def to_python(self, value: str) -> int:
-        """Return the id, or for one of more than 20 digits another that is out of range as well."""
+        """Return the id.
+
+        Of more than 20 digits only the first 20 are used: the id is out of range either way, and
+        int() raises ValueError beyond 4300 digits.
+        """
         return int(value[:20])
 
 
 class LeadsBlueprint(DocumentedBlueprint):
-    """A flask-smorest blueprint that reads requests strictly."""
+    """A flask-smorest blueprint that parses requests with ``StrictParser``."""
 
     ARGUMENTS_PARSER = StrictParser()
 
@@ -49,7 +53,10 @@ class LeadsBlueprint(DocumentedBlueprint):
 
 
 def _document_access(doc: dict[str, Any], responses: dict[str, Any], app: Flask) -> dict[str, Any]:
-    """Say that an operation needs a token; a host's own login is not for us to describe."""
+    """Document that an operation needs a token, or remove the errors about tokens.
+
+    How a host's login works is left to the host's own document.
+    """
     if app.extensions[EXTENSION].takes_tokens:
         return doc | {"security": SECURITY}
     for status in responses.keys() - ERRORS_WITHOUT_TOKENS.keys():
@@ -58,7 +65,11 @@ def _document_access(doc: dict[str, Any], responses: dict[str, Any], app: Flask)
 
 
 def handle_error(error: Exception) -> Any:
-    """Answer an error, unless it is a host's own: then the host does."""
+    """Return the response to an error.
+
+    In a host, an HTTP error that carries its own response, or that the host has defined itself, is
+    handled as elsewhere in the host.
+    """
     if isinstance(error, HTTPException) and current_state().is_hosted:
         if error.response is not None:
             return error.get_response()
@@ -72,8 +83,8 @@ def handle_error(error: Exception) -> Any:
 blp = LeadsBlueprint(
     "leads_service", __name__, tag="Leads", description="Leads and where they stand."
 )
-# Each status by itself: a host's page for one comes before a handler of ours for all. Whatever else
-# goes wrong is Flask's to handle, in a host as the host's own mistakes are.
+# One handler for each status: Flask prefers a host's handler for a status to a blueprint's handler
+# for HTTPException. Any other exception is left to the application, as the host's own are.
 _handled: tuple[int | type[Exception], ...] = (
     *default_exceptions,
     ScorerError,
@@ -84,15 +95,15 @@ for _error in _handled:
 
 
 @blp.errorhandler(UserGoneError)
-def refuse_removed(_: UserGoneError) -> Response:
-    """Answer as for a token that has ended: it has, while the request was under way."""
+def user_gone(_: UserGoneError) -> Response:
+    """Return 401: the user, and thus the token, was removed while the request was processed."""
     challenge = WWWAuthenticate("bearer", {"realm": "leads", "error": "invalid_token"})
     return error_response(Unauthorized("The user has been removed.", www_authenticate=challenge))
 
 
 @blp.before_request
 def open_request() -> None:
-    """Open the database, and find out who calls. In a host: give the request its id."""
+    """Connect to the database and authenticate the request; in a host, give it a request id."""
     if current_state().is_hosted:
         begin_request()
     authenticate()
@@ -100,7 +111,7 @@ def open_request() -> None:
 
 @blp.after_request
 def add_request_id(response: Response) -> Response:
-    """In a host: put the request's id on the answer."""
+    """Add the header X-Request-ID in a host; elsewhere ``logging.end_request`` does so."""
     if current_state().is_hosted:
         response.headers["X-Request-ID"] = request_id()
     return response
@@ -108,25 +119,30 @@ def add_request_id(response: Response) -> Response:
 
 @blp.teardown_request
 def close_request(_: BaseException | None = None) -> None:
-    """Close the database, if it was not open when the request came."""
+    """Close the database connection if this request opened it."""
     if g.pop("leads_opened", False):
         current_state().storage.close()
 
 
 def authenticate() -> None:
-    """Find out who calls; abort with 401 for nobody, 403 for a write with a read-only token.
+    """Store the caller in ``g.leads_caller`` and open the database until ``close_request``.
 
-    The database is open from then on, until ``close_request``.
+    Aborts with 401 without a valid login or token, with 403 for a write with a read-only token,
+    with 429 if the rate limiter refuses the token.
+
+    Raises:
+        StorageUnavailableError: The database can't be opened.
+
     """
     if request.method == "OPTIONS" and request.routing_exception is None:
-        return  # a browser's preflight, which carries no token
+        return  # a CORS preflight carries no token
     state = current_state()
     if state.takes_tokens:
         _open(state.storage)
     g.leads_caller = caller = state.caller()
-    if caller.read_only and request.method not in READING:
+    if caller.read_only and request.method not in READ_METHODS:
         abort(403, message="This token is read-only; use one that may write.")
-    _open(state.storage)  # not before a host has looked in its own for who calls
+    _open(state.storage)  # after the host's user_id(), which may open and close the same database
 
 
 def _open(storage: Storage) -> None:

@@ -1,4 +1,4 @@
-"""Which web pages a browser lets call the service: cross-origin resource sharing.
+"""Cross-origin resource sharing (CORS): which web pages may call the service from a browser.
 
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
@@ -8,19 +8,24 @@ from collections.abc import Collection
 from flask import Flask, Response, request
 from werkzeug.datastructures import HeaderSet
 
-from leads_service.api.blueprint import NOT_ROUTED
+from leads_service.api.blueprint import ROUTING_ERRORS
 from leads_service.api.responses import empty_response
 
 METHODS = ("DELETE", "GET", "PATCH", "POST")
 EXPOSED = ("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID")
-MAX_AGE = 600  # seconds for which a browser need not ask again
+MAX_AGE = 600  # seconds for which a browser may cache a preflight response
 
 
 def allow_origins(app: Flask, origins: Collection[str]) -> None:
-    """Let web pages of these origins call; ``*`` stands for any.
+    """Allow cross-origin requests to an application.
 
-    A browser asks first whether it may, and if not, shows its user nothing of what is wrong: so it
-    may use any method and header, and ask for paths that are not there.
+    A preflight is granted for every method, header and path. A refused one would hide the actual
+    error (404, 405, 422) from the web page.
+
+    Args:
+        app: The application.
+        origins: The allowed origins, such as ``https://app.example.com``; ``*`` allows any.
+
     """
 
     def is_allowed() -> bool:
@@ -31,11 +36,11 @@ def allow_origins(app: Flask, origins: Collection[str]) -> None:
 
     @app.before_request
     def answer_preflight() -> Response | None:
-        is_not_routed = isinstance(request.routing_exception, NOT_ROUTED)
+        is_not_routed = isinstance(request.routing_exception, ROUTING_ERRORS)
         return empty_response(200) if is_not_routed and is_preflight() and is_allowed() else None
 
     @app.after_request
-    def say_what_is_allowed(response: Response) -> Response:
+    def add_cors_headers(response: Response) -> Response:
         response.vary.add("Origin")
         if is_allowed():
             response.access_control_allow_origin = request.origin

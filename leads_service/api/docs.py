@@ -1,4 +1,4 @@
-"""What stands beside the leads: an index, the health check, the interactive documentation."""
+"""The pages beside the leads: the index, the health check, the interactive documentation."""
 
 from functools import cache
 from importlib.resources import files
@@ -30,7 +30,7 @@ INDEX = {
     "openapi": OPENAPI,
     "health": "leads_service_pages.health",
 }
-# Swagger UI's icons are data: images; all else comes from here and no script stands in the page.
+# Swagger UI's icons are data: images; everything else is served from here, without inline scripts.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,13 +38,13 @@ CONTENT_SECURITY_POLICY = (
 
 
 class LeadsApi(Api):
-    """The OpenAPI document of an application that is nothing but leads."""
+    """The flask-smorest Api, and thus the OpenAPI document, of the standalone application."""
 
     ERROR_SCHEMA = LeadsErrorSchema
-    DEFAULT_ERROR_RESPONSE_NAME = None  # every status is listed instead
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation lists its error statuses instead
 
     def init_app(self, app: Flask, **options: Any) -> None:
-        """Initialise the document, without flask-smorest's header for pages, which none has."""
+        """Initialise the document, without flask-smorest's pagination header, which is not sent."""
         super().init_app(app, **options)
         del self.spec.components.schemas["PaginationMetadata"]
 
@@ -53,8 +53,9 @@ class LeadsApi(Api):
         return error_response(error)
 
     def document(self) -> Response:
-        """Send the document, with the address under which it is reached itself."""
-        servers = [{"url": root_address()}]  # whole: some generators take another one for local
+        """Return the document, whose server is the address of the current request."""
+        # An absolute URL: some client generators resolve a relative one against the local file.
+        servers = [{"url": root_address()}]
         return json_response(self.spec.to_dict() | {"servers": servers})
 
 
@@ -81,13 +82,16 @@ def health() -> Response:
 
 
 def docs() -> Response:
-    """Show the OpenAPI document as a page on which calls can be tried out."""
+    """Return Swagger UI, the interactive page for the OpenAPI document."""
     page = render_template("docs.html")
     return WholeResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 def docs_file(name: str) -> Response:
-    """Send a file of that page, whole: it may be read as slowly as anybody likes."""
+    """Return a file of the page ``docs``; 404 for an unknown name.
+
+    The file is read into memory, so that a slow client does not occupy a thread.
+    """
     file = docs_files().get(name) or abort(404)
     response = WholeResponse(file.read_bytes(), mimetype=guess_type(name)[0])
     response.cache_control.max_age = 86_400
@@ -98,7 +102,12 @@ def docs_file(name: str) -> Response:
 
 @cache
 def docs_files() -> dict[str, Traversable]:
-    """Return the files of that page by name; raises ConfigError without the extra ``server``."""
+    """Return the files of the page ``docs`` by name.
+
+    Raises:
+        ConfigError: The extra ``stub`` or ``server`` is not installed.
+
+    """
     swagger_ui = files(import_extra("flask_swagger_ui", "server")) / "dist"
     names = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")
     ours = files("leads_service.api") / "static" / "docs.js"
@@ -106,7 +115,7 @@ def docs_files() -> dict[str, Traversable]:
 
 
 def index() -> Response:
-    """Lead a browser to the documentation, and tell a program what there is."""
+    """Redirect browsers to the documentation; return the endpoints as JSON to other clients."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         response = empty_response(303)
         response.location = url_for(INDEX["docs"])
@@ -117,7 +126,7 @@ def index() -> Response:
 
 
 def _add_pages(state: BlueprintSetupState) -> None:
-    docs_files()  # without them the application does not start
+    docs_files()  # fail at the start, not at the first request, if the extra is missing
     state.add_url_rule("/", "index", index)
     state.add_url_rule("/docs", "docs", docs)
     state.add_url_rule("/docs/<name>", "docs_file", docs_file)

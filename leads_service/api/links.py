@@ -1,4 +1,7 @@
-"""Addresses in answers: complete, and without anything from the client that is no address."""
+"""Absolute URLs in responses.
+
+A Host header that is not a valid host is ignored, so that no client can inject text into them.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,31 +11,36 @@ from urllib.parse import quote
 
 from flask import request
 
-SANE_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+VALID_HOST = re.compile(
+    r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
+)
 
 
 def request_address() -> str:
-    """Return the request's address without its query, and without a slash at its end."""
+    """Return the URL of the current request, without query and trailing slash."""
     return _address(request.environ["PATH_INFO"])
 
 
 def root_address() -> str:
-    """Return the application's address, without a slash at its end."""
+    """Return the URL of the application's root, without a trailing slash."""
     return _address("")
 
 
 def lead_location(lead: Mapping[str, Any]) -> str:
-    """Return the address of a lead that the current request has created."""
+    """Return the URL of a lead that the current request (a POST to the list) has created."""
     return f"{request_address()}/{lead['id']}"
 
 
 def next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
-    """Return the header that leads on to the next page with the same filters, if there is one.
+    """Return the header Link with the URL of the next page, with the same filters.
 
     Args:
-        query: The parameters of the current request, as their schema has loaded them. What it lets
-            through needs no quoting.
-        cursor: That of the next page; None if there is none.
+        query: The query parameters of the current request, as loaded by ``LeadQuerySchema``. No
+            value that the schema accepts needs percent-encoding.
+        cursor: The cursor of the next page; None on the last page.
+
+    Returns:
+        The header as a dict; an empty one on the last page.
 
     """
     if cursor is None:
@@ -53,6 +61,6 @@ def _address(path: str) -> str:
 
 @lru_cache
 def _joined(scheme: str, host: str, server: str, path: str) -> str:
-    """Put an address together; ``request.base_url`` does more at every request."""
-    host = host if SANE_HOST.fullmatch(host) else server
+    """Return a URL from its parts; cached, since ``request.base_url`` parses the host each time."""
+    host = host if VALID_HOST.fullmatch(host) else server
     return f"{scheme}://{host}{quote(path.encode('latin-1'))}"

@@ -1,4 +1,4 @@
-"""WSGI middleware of an application of its own; a host has its own."""
+"""WSGI middleware of the standalone application; a host application brings its own."""
 
 import re
 from collections.abc import Iterable
@@ -7,27 +7,34 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-READING = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 MAX_READ_WAIT = 0.05  # seconds; a page takes a two-hundredth of that
-SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+VALID_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
 class SerializeReads:
-    """Lets a process answer one read at a time; a read waits for the one before, but not for long.
+    """WSGI middleware that serializes GET and HEAD requests within a process.
 
-    Only one thread of a process runs Python at a time, and the GIL changes hands whenever one calls
-    the system: threads that read side by side answer fewer requests than one by one (see
+    Under the GIL only one thread of a process runs Python at a time, and the GIL is released at
+    every system call: concurrent reads have less throughput than serialized ones (see
     ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently.
     """
 
     def __init__(self, app: WSGIApplication, max_wait: float = MAX_READ_WAIT):
+        """Wrap an application.
+
+        Args:
+            app: The application.
+            max_wait: For how many seconds a read waits for the previous one; then it runs anyway.
+
+        """
         self._app = app
         self._max_wait = max_wait
         self._lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request; a read after the one before, or ``max_wait`` seconds later."""
-        is_alone = environ["REQUEST_METHOD"] in READING and self._lock.acquire(
+        """Call the application; for a read, wait up to ``max_wait`` seconds for the previous."""
+        is_alone = environ["REQUEST_METHOD"] in READ_METHODS and self._lock.acquire(
             timeout=self._max_wait
         )
         try:
@@ -38,17 +45,22 @@ class SerializeReads:
 
 
 def behind_proxies(app: WSGIApplication, hops: int) -> WSGIApplication:
-    """Return an application that believes what so many proxies forward about the client.
+    """Return an application that trusts the ``X-Forwarded-*`` headers of proxies.
 
-    A forwarded scheme or prefix that is none is ignored: they stand in addresses that it sends.
+    An invalid forwarded scheme or prefix is ignored, since both become part of URLs in responses.
+
+    Args:
+        app: The application behind the proxies.
+        hops: How many proxies there are; headers of further hops are not trusted.
+
     """
 
-    def only_sane(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def check_forwarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = environ["werkzeug.proxy_fix.orig"]
         if environ["wsgi.url_scheme"] not in ("http", "https"):
             environ["wsgi.url_scheme"] = sent["wsgi.url_scheme"]
-        if not SANE_PREFIX.fullmatch(environ["SCRIPT_NAME"]):
+        if not VALID_PREFIX.fullmatch(environ["SCRIPT_NAME"]):
             environ["SCRIPT_NAME"] = sent["SCRIPT_NAME"]
         return app(environ, start_response)
 
-    return ProxyFix(only_sane, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+    return ProxyFix(check_forwarded, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the views and schemas: errors, names, the token."""
+"""What the OpenAPI document has beyond views and schemas: errors, headers, names, the token."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -53,7 +53,7 @@ MAX_ADDRESS = 2048  # characters; a host name has 253 at most
 # RFC 9110, sections 8.8.3, 13.1.1 and, for empty elements, 5.6.1.
 ENTITY_TAG = r'(W/)?"([!#-~\x80-\xff]*)"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}([ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
-MAX_ENTITY_TAGS = 1000  # characters, some thirty tags
+MAX_ENTITY_TAGS = 1000  # characters, about thirty tags
 
 LEAD_ID = {
     "in": "path",
@@ -82,17 +82,22 @@ IF_MATCH = {
 
 
 def headers(*names: str) -> dict[str, str]:
-    """Return, for a response's documentation, these headers and the one that all responses have."""
+    """Return, for ``blp.response``, references to these headers and to X-Request-ID."""
     return {name: header_name(name) for name in ("X-Request-ID", *names)}
 
 
 def header_name(name: str) -> str:
-    """Return the name of a header's component, which must not meet a host's own."""
+    """Return the component name of a header, prefixed so that it can't clash with a host's."""
     return f"Leads-{name}"
 
 
 def header_components(address: str) -> dict[str, dict[str, Any]]:
-    """Return what there is to say of each header, where ``address`` is the list's."""
+    """Return the component of each header by name.
+
+    Args:
+        address: The URL of the list of leads, for the examples.
+
+    """
     return {
         "X-Request-ID": _text(
             "The request's id: yours, if you sent a sane one, or a new one.", "4f0c6a52", 128
@@ -125,16 +130,25 @@ def _header(description: str, schema: dict[str, Any], example: Any) -> dict[str,
 
 
 class Error(NamedTuple):
-    """An error as the document describes it: when it comes, and what the answer says."""
+    """An error response in the document.
+
+    Attributes:
+        description: When it is returned.
+        message: The example's ``message``.
+        headers: Its headers besides X-Request-ID.
+        schema: The schema of its body.
+        members: The example's members besides ``code``, ``status`` and ``message``.
+
+    """
 
     description: str
     message: str
     headers: tuple[str, ...] = ()
     schema: type[LeadsErrorSchema] = LeadsErrorSchema
-    members: Mapping[str, Any] = MappingProxyType({})  # beside code, status and message
+    members: Mapping[str, Any] = MappingProxyType({})
 
     def response(self, status: int) -> dict[str, Any]:
-        """Return the response's component."""
+        """Return the component of the response with this status."""
         example = {"code": status, "status": HTTP_STATUS_CODES[status], "message": self.message}
         content = {"schema": self.schema, "example": example | dict(self.members)}
         return {
@@ -144,7 +158,7 @@ class Error(NamedTuple):
         }
 
 
-# tests/test_openapi.py sees to it that the service does answer with each of these.
+# tests/test_openapi.py checks that the service does return each of these.
 ERRORS = {
     400: Error("The body is not JSON in UTF-8.", "The body is not valid JSON in UTF-8."),
     401: Error(
@@ -194,13 +208,13 @@ ERRORS = {
         headers=("Retry-After",),
     ),
 }
-# Where a host says who calls, there are no tokens that could be read-only or guessed.
+# With a host's login there are no tokens, so none that are read-only (403) or guessed (429).
 ERRORS_WITHOUT_TOKENS = {status: ERRORS[status] for status in ERRORS if status not in (403, 429)}
 ERRORS_WITHOUT_TOKENS[401] = Error("Nobody is logged in.", "Log in first.")
 
 
 def errors(*statuses: int) -> dict[int, str]:
-    """Return, for an operation's documentation, the responses with these error statuses."""
+    """Return, for ``blp.doc``, references to the error responses with these statuses."""
     return {status: f"Leads{status}" for status in statuses}
 
 
@@ -222,29 +236,49 @@ SCHEMAS: dict[str, type[Schema]] = {
 
 
 class DocumentedBlueprint(Blueprint):
-    """A flask-smorest blueprint whose operations stand under a name for readers."""
+    """A flask-smorest blueprint whose operations have a tag other than the blueprint's name."""
 
     def __init__(self, name: str, import_name: str, *, tag: str, description: str, **options: Any):
+        """Create the blueprint.
+
+        Args:
+            name: Its name in Flask, the prefix of its endpoints.
+            import_name: The module that it belongs to.
+            tag: The tag of its operations in the OpenAPI document.
+            description: The description of the tag.
+            options: Further ones of ``flask_smorest.Blueprint``.
+
+        """
         super().__init__(name, import_name, description=description, **options)
         self._tag = tag
 
     def add_url_rule(self, *args: Any, **options: Any) -> None:
-        """Add a view, with the tag."""
+        """Add a view and tag its operations."""
         super().add_url_rule(*args, **options | {"tags": [self._tag]})
 
     def register_in(self, api: Api, app: Any, **options: Any) -> None:
-        """Do what ``api.register_blueprint()`` does, which would name the blueprint as a tag."""
+        """Register the blueprint in an application and its views in the application's document.
+
+        ``api.register_blueprint()`` does the same, but uses the blueprint's name as the tag.
+        """
         app.register_blueprint(self, **options)
         self.register_views_in_doc(api, app, api.spec, name=self.name, parameters=None)
         api.spec.tag({"name": self._tag, "description": self.description})
 
 
 def describe(api: Api, takes_tokens: bool, is_hosted: bool, url_prefix: str) -> None:
-    """Add to the document what the leads' operations refer to and the framework does not bring.
+    """Add the components that the operations refer to: schemas, responses, headers, security.
 
-    In a host's document the names begin with Leads, for it may well have a Lead of its own. It
-    would do with other names where they are taken already, but those that a client is generated
-    with must not depend on the order in which a host registers things.
+    In a host's document all their names begin with Leads, since the host may have a schema Lead of
+    its own. Prefixing only the names that are taken would make the names in generated clients
+    depend on the order in which the host registers its components.
+
+    Args:
+        api: The Api whose document is completed.
+        takes_tokens: Whether callers authenticate with tokens of this service.
+        is_hosted: Whether the document is a host's.
+        url_prefix: Where the views are mounted, for the examples.
+
     """
     spec = api.spec
     prefix = "Leads" if is_hosted else ""
@@ -259,7 +293,7 @@ def describe(api: Api, takes_tokens: bool, is_hosted: bool, url_prefix: str) -> 
     )
 
     def refer_to_status(_: Any, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
-        """Have the one schema stand for all fields that hold a status."""
+        """Replace the schema of a status field by a reference to the shared component."""
         if not isinstance(field, StatusField):
             return {}
         about = {"description": ret["description"]} if "description" in ret else {}

@@ -1,4 +1,4 @@
-"""Answers: how JSON goes out, and the one shape of all errors."""
+"""Responses: JSON, security headers, and the common body of all errors."""
 
 import json
 import logging
@@ -23,20 +23,20 @@ SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 )
-BODILESS = (204, 304)
-RETRY_AFTER = 1  # seconds: a lock is gone by then as a rule, and asking again costs little
-UNAVAILABLE = "The store can't be reached or is busy; nothing was stored. Try again."
-UNKNOWN = (
+STATUSES_WITHOUT_BODY = (204, 304)
+RETRY_AFTER = 1  # seconds: most locks are released by then, and a retry is cheap
+UNAVAILABLE_MESSAGE = "The store can't be reached or is busy; nothing was stored. Try again."
+OUTCOME_UNKNOWN_MESSAGE = (
     "The store failed at the last moment: it is not known whether this was stored. "
     "Look before you try again, or send creates with an Idempotency-Key, which makes a retry safe."
 )
 
 
 class WholeResponse(Response):
-    """An answer whose body is there whole, and goes to the server as it is.
+    """A response that passes its whole body to the WSGI server as a list.
 
-    A server sends a list at once and is done; an iterator it asks again and again, and the thread
-    that answers waits for as long as the client takes to read.
+    The server buffers a list and sends it without the worker thread. An iterator occupies the
+    thread until a slow client has read the last chunk.
     """
 
     is_awaited = False  # whether somebody waits for the end of the body
@@ -49,21 +49,23 @@ class WholeResponse(Response):
     def get_wsgi_response(
         self, environ: dict[str, Any]
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
-        """Return the answer with the headers that keep browsers from doing more with it."""
+        """Return the response with ``SECURITY_HEADERS``, except those that are set already."""
         body, status, headers = super().get_wsgi_response(environ)
         present = {name for name, _ in headers}
         return body, status, headers + [pair for pair in SECURITY_HEADERS if pair[0] not in present]
 
     def get_app_iter(self, environ: dict[str, Any]) -> Iterable[bytes]:
-        """Return the body as a list, if it is to be sent and nobody waits for its end."""
-        has_body = environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in BODILESS
+        """Return the body as a list, unless it is empty, streamed, or has ``call_on_close``."""
+        has_body = (
+            environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in STATUSES_WITHOUT_BODY
+        )
         if has_body and self.is_sequence and not self.is_awaited:
             return list(self.iter_encoded())
         return super().get_app_iter(environ)
 
 
 class JsonResponse(WholeResponse):
-    """An answer of ours, with its length, and with addresses that are whole."""
+    """A JSON response whose Content-Length is set and whose URLs are absolute already."""
 
     def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
         """Return the headers as they are, which saves a tenth of a short answer's time."""
@@ -73,12 +75,12 @@ class JsonResponse(WholeResponse):
 def json_response(
     payload: Any, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """Return ``payload`` as a JSON answer."""
+    """Return ``payload`` as a JSON response."""
     return JsonResponse(_encode(payload), status, headers, content_type="application/json")
 
 
 def empty_response(status: int = 204) -> Response:
-    """Return an answer that has no body."""
+    """Return a response without a body and Content-Type."""
     response = WholeResponse(status=status)
     del response.headers["Content-Type"]
     return response
@@ -86,18 +88,24 @@ def empty_response(status: int = 204) -> Response:
 
 def _encode(payload: Any) -> bytes:
     try:
-        return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # a terminal likes lines
-    except TypeError:  # an unknown field's name, which may hold what UTF-8 can't
+        return orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)  # for terminals
+    except TypeError:  # the name of an unknown field with lone surrogates, which json escapes
         return json.dumps(payload).encode() + b"\n"
 
 
 def error_response(
     error: Exception, headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
-    """Return the answer to any error: one that HTTP knows, a store out of reach, our mistake.
+    """Return the response to any exception.
 
-    The last two are logged with their cause, which the answer does not name. ``members`` are put
-    into the answer beside what every error has.
+    A StorageUnavailableError becomes 503, anything that is not an HTTP error 500. Both are logged
+    with their cause, which the response does not disclose.
+
+    Args:
+        error: The exception.
+        headers: Further headers of the response.
+        members: Members of the body besides ``code``, ``status``, ``message`` and ``errors``.
+
     """
     problem = _as_http(error)
     details = getattr(problem, "data", None)
@@ -109,10 +117,10 @@ def error_response(
         "message": details.get("message")
         or ("The request is not valid; see errors." if errors else problem.description),
     }
-    if errors:  # in an order that does not change from process to process
+    if errors:  # sorted: unknown fields come from a set, whose order differs between processes
         payload["errors"] = {place: dict(sorted(errors[place].items())) for place in errors}
     sent = dict(problem.get_headers()) | (details.get("headers") or {}) | (headers or {})
-    del sent["Content-Type"]  # of a page, which this is not
+    del sent["Content-Type"]  # werkzeug's text/html
     return json_response(payload | members, problem.code or 500, sent)
 
 
@@ -122,7 +130,9 @@ def _as_http(error: Exception) -> HTTPException:
     if isinstance(error, StorageUnavailableError):
         logger.error("the store failed: %s", error)
         is_unknown = isinstance(error, CommitOutcomeUnknownError)
-        return ServiceUnavailable(UNKNOWN if is_unknown else UNAVAILABLE, retry_after=RETRY_AFTER)
+        return ServiceUnavailable(
+            OUTCOME_UNKNOWN_MESSAGE if is_unknown else UNAVAILABLE_MESSAGE, retry_after=RETRY_AFTER
+        )
     cause = getattr(error, "original_exception", None) or error
     where = f"{request.method} {shown(request.path)}"
     logger.error("request %s failed: %s", request_id(), where, exc_info=cause)

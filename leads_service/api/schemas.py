@@ -1,4 +1,4 @@
-"""The marshmallow schemas of requests and answers, derived from the declaration of a lead."""
+"""The marshmallow schemas of requests and responses, derived from the declaration of a lead."""
 
 from typing import Any
 
@@ -11,24 +11,24 @@ from leads_service.validation import (
     DigitsField,
     RangesSchema,
     StrictSchema,
-    answered,
     checks,
     filter_fields,
-    given,
     is_between,
+    request_field,
+    response_field,
 )
 
 MAX_MESSAGE = 1000  # characters
 
 LeadSchema = StrictSchema.from_dict(
-    {name: answered(field) for name, field in FIELDS.items()}, name="LeadSchema"
+    {name: response_field(field) for name, field in FIELDS.items()}, name="LeadSchema"
 )
 
 
 def _on_create(field: Field, description: str) -> "fields.Field[Any]":
     if field.required or field.initial is None:
-        return given(field, description, required=field.required)
-    return given(field, description, load_default=field.initial)
+        return request_field(field, description, required=field.required)
+    return request_field(field, description, load_default=field.initial)
 
 
 LeadCreateSchema = StrictSchema.from_dict(
@@ -42,7 +42,7 @@ LeadCreateSchema = StrictSchema.from_dict(
 
 LeadUpdateSchema = StrictSchema.from_dict(
     {
-        name: given(field, field.on_update)
+        name: request_field(field, field.on_update)
         for name, field in FIELDS.items()
         if field.on_update is not None
     },
@@ -68,7 +68,7 @@ class LeadPageSchema(StrictSchema):
     )
 
 
-# Without examples and defaults for the document: Swagger UI would fill them in.
+# Without examples and defaults in the document: Swagger UI would prefill them as values.
 LeadQuerySchema = RangesSchema.from_dict(
     {
         **filter_fields(),
@@ -77,7 +77,7 @@ LeadQuerySchema = RangesSchema.from_dict(
             metadata={"description": "The next_cursor of the page before.", "format": "int64"},
         ),
         "limit": DigitsField(
-            load_default=lambda: DEFAULT_LIMIT,  # of a function, the document says nothing
+            load_default=lambda: DEFAULT_LIMIT,  # apispec documents a value, but not a function
             validate=is_between(1, MAX_LIMIT),
             metadata={
                 "description": f"How many leads a page has at most; {DEFAULT_LIMIT} unless given. "
@@ -91,13 +91,13 @@ LeadQuerySchema = RangesSchema.from_dict(
 
 
 class HealthSchema(StrictSchema):
-    """How the service is."""
+    """The body of a successful health check."""
 
     status = fields.String(required=True, validate=OneOf(["ok"]), metadata={"example": "ok"})
 
 
 class LeadsErrorSchema(StrictSchema):
-    """Any error."""
+    """The body of any error."""
 
     code = fields.Integer(required=True, metadata={"description": "The HTTP status."})
     status = fields.String(
@@ -121,6 +121,6 @@ class LeadsErrorSchema(StrictSchema):
 
 
 class LeadsChangedErrorSchema(LeadsErrorSchema):
-    """The lead has changed."""
+    """The body of a 412: the lead is in another state than the request expects."""
 
     lead = fields.Nested(LeadSchema, required=True)

@@ -1,4 +1,4 @@
-"""A brake on guessing: invalid tokens are counted by the network that they come from."""
+"""A rate limiter for invalid tokens, by client network."""
 
 import re
 from collections import Counter
@@ -14,34 +14,46 @@ from flask import request
 from flask_smorest import abort
 
 WINDOW = 60  # seconds
-MAX_KNOWN = 10_000
-IPV6_PREFIX = 64  # bits; the other 64 a client can choose as it likes
-WITH_PORT = re.compile(r"\[(.+)\](?::\d+)?|([^:]+):\d+")  # some proxies send addresses like that
+MAX_KNOWN = 10_000  # pairs of network and valid token
+IPV6_PREFIX = 64  # bits; a client can choose the other 64 freely
+WITH_PORT = re.compile(r"\[(.+)\](?::\d+)?|([^:]+):\d+")  # some proxies forward the port as well
 
 Found = TypeVar("Found")
 
 
 class Throttle:
-    """Refuses the tokens of a network that has sent too many invalid ones within a minute.
+    """Refuses the tokens of a network that has sent too many invalid ones in the last minute.
 
-    It does so unseen: right guesses are refused like wrong ones. Tokens that were valid before,
-    from the same network, go on: otherwise one client could lock out all who share its address,
-    be it a proxy's. Each process has counts of its own.
+    Valid tokens are refused as well, so that a guess can't be confirmed. Tokens that were valid
+    before, from the same network, are accepted: otherwise one client could lock out everybody who
+    shares its address, such as a proxy's. Each process counts for itself.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = monotonic):
-        """``per_minute`` is how many invalid tokens a network may send, 0 for no limit."""
+        """Create a limiter.
+
+        Args:
+            per_minute: How many invalid tokens a network may send in a minute; 0 for no limit.
+            clock: Returns the time in seconds, from any start.
+
+        """
         self._per_minute = per_minute
         self._clock = clock
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
-        self._ends = 0.0  # when counting begins anew
+        self._ends = 0.0  # when the current window ends, by the clock
         self._known: set[int] = set()
 
     def look_up(self, token: str, find: Callable[[], Found | None]) -> Found | None:
-        """Return what ``find`` finds for the current request's token: None if it is invalid.
+        """Return what ``find`` returns for the current request's token.
 
-        Aborts with 429, before that, if the request's network is to be refused.
+        Aborts with 429, without calling ``find``, if the client's network has sent too many
+        invalid tokens and this one is not known to be valid.
+
+        Args:
+            token: The token.
+            find: Looks the token up; returns None if it is invalid.
+
         """
         if not self._per_minute:
             return find()
@@ -53,7 +65,7 @@ class Throttle:
                 self._known.discard(key)
                 self._count(network)
             return found
-        # Counted first: of many that come at once, no more are looked up than of those in a row.
+        # Counted before the lookup, so that concurrent requests can't exceed the limit.
         if seconds := self._count(network):
             message = "Too many invalid tokens came from your address; try again later."
             abort(429, message=message, headers={"Retry-After": str(seconds)})
@@ -71,7 +83,7 @@ class Throttle:
         return found
 
     def _count(self, network: str) -> int:
-        """Count an invalid token; return for how many seconds there may be no further ones."""
+        """Count an invalid token; if the limit is reached, return the seconds left, otherwise 0."""
         with self._lock:
             now = self._clock()
             if now >= self._ends:
@@ -89,9 +101,15 @@ class Throttle:
 
 @lru_cache
 def network_of(address: str) -> str:
-    """Return the network whose tokens are counted together: an IPv4 address, or an IPv6 prefix.
+    """Return the network that an address is counted under.
 
-    Of what is no address, as on a Unix socket, all is one.
+    Args:
+        address: An IP address, with or without a port.
+
+    Returns:
+        The IPv4 address, or the IPv6 network of ``IPV6_PREFIX`` bits; an empty string for anything
+        else, such as the peer of a Unix socket.
+
     """
     match = WITH_PORT.fullmatch(address)
     try:

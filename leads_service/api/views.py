@@ -1,4 +1,7 @@
-"""The views."""
+"""The views: one function for each operation on leads, and the responses to its errors.
+
+The docstrings of the operations are part of the OpenAPI document.
+"""
 
 import re
 from collections.abc import Mapping
@@ -40,11 +43,11 @@ from leads_service.exceptions import (
 )
 from leads_service.state import current_state
 
-SANE_KEY = re.compile(r"[ -~]{1,255}")
+VALID_KEY = re.compile(r"[ -~]{1,255}")
 
 __all__ = ["blp"]
 
-ONE = "/leads/<leads_service_id:lead_id>"
+LEAD_PATH = "/leads/<leads_service_id:lead_id>"
 READ_ERRORS = (401, 422, 429, 500, 503)
 WRITE_ERRORS = (400, 401, 403, 411, 413, 415, 422, 429, 500, 503)
 
@@ -85,7 +88,7 @@ def create_lead(body: dict[str, Any]) -> Response:
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return _created(leads.create(user_id, body))
-    if not SANE_KEY.fullmatch(key):
+    if not VALID_KEY.fullmatch(key):
         abort(422, errors=_key_error("Must be 1 to 255 printable ASCII characters."))
     try:
         lead, replayed = leads.create_once(user_id, key, body)
@@ -95,7 +98,7 @@ def create_lead(body: dict[str, Any]) -> Response:
         return _created(lead, replayed=replayed)
 
 
-@blp.route(ONE, parameters=[LEAD_ID])
+@blp.route(LEAD_PATH, parameters=[LEAD_ID])
 @blp.response(200, LeadSchema, description="The lead.", headers=headers("ETag"))
 @blp.doc(operationId="getLead", responses=errors(404, *READ_ERRORS))
 def get_lead(lead_id: int) -> Response:
@@ -105,7 +108,7 @@ def get_lead(lead_id: int) -> Response:
     return json_response(lead, headers=_etag(lead))
 
 
-@blp.route(ONE, methods=["PATCH"], parameters=[LEAD_ID])
+@blp.route(LEAD_PATH, methods=["PATCH"], parameters=[LEAD_ID])
 @blp.arguments(LeadUpdateSchema())
 @blp.response(200, LeadSchema, description="The lead as it is now.", headers=headers("ETag"))
 @blp.doc(operationId="updateLead", parameters=[IF_MATCH], responses=errors(404, 412, *WRITE_ERRORS))
@@ -116,7 +119,7 @@ def update_lead(body: dict[str, Any], lead_id: int) -> Response:
     return json_response(lead, headers=_etag(lead))
 
 
-@blp.route(ONE, methods=["DELETE"], parameters=[LEAD_ID])
+@blp.route(LEAD_PATH, methods=["DELETE"], parameters=[LEAD_ID])
 @blp.response(204, description="The lead is erased.", headers=headers())
 @blp.doc(
     operationId="deleteLead", parameters=[IF_MATCH], responses=errors(403, 404, 412, *READ_ERRORS)
@@ -130,20 +133,20 @@ def delete_lead(lead_id: int) -> Response:
 
 @blp.errorhandler(LeadNotFoundError)
 def not_found(_: LeadNotFoundError) -> Response:
-    """Answer that the caller has no such lead."""
+    """Return 404: the caller has no such lead."""
     return error_response(NotFound("There is no such lead."))
 
 
 @blp.errorhandler(LeadGoneError)
 def gone(_: LeadGoneError) -> Response:
-    """Answer that the lead that a key made does not exist any more."""
+    """Return 410: the lead that an idempotency key created has been deleted."""
     message = "The lead that this Idempotency-Key made was deleted; send a new key for a new lead."
     return error_response(Gone(message))
 
 
 @blp.errorhandler(LeadChangedError)
 def changed(error: LeadChangedError) -> Response:
-    """Answer that the lead is not as the caller knows it, and how it is."""
+    """Return 412 with the lead as it is now: it is in none of the states of If-Match."""
     message = "The lead has changed since, so nothing was done; lead holds it as it is now."
     return error_response(PreconditionFailed(message), _etag(error.lead), lead=error.lead)
 
@@ -153,7 +156,10 @@ def _etag(lead: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _versions() -> list[str] | None:
-    """Return the versions of which the lead has to be one; None if any will do."""
+    """Return the versions that the header If-Match accepts; None if it accepts any.
+
+    Aborts with 422 if the header is malformed.
+    """
     given = request.environ.get("HTTP_IF_MATCH")
     if given is None or given == "*":
         return None

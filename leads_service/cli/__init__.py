@@ -1,4 +1,7 @@
-"""The commands: ``leads-service …`` and, in an application that has leads, ``flask leads …``."""
+"""The commands: ``leads-service …`` and, in a host application, ``flask leads …``.
+
+The docstrings of the command functions are their ``--help`` texts.
+"""
 
 from leads_service.cli import backups, database, leads, server, transfer, users
 from leads_service.cli.base import Commands
@@ -18,7 +21,12 @@ for command in (*users.GROUPS, server.serve, backups.backup, backups.restore, *E
 
 
 def for_host(*, takes_tokens: bool) -> Commands:
-    """Return the commands of a host: no server, and no users if they are the host's own."""
+    """Return the commands for a host application, which has no server and no backups.
+
+    Args:
+        takes_tokens: Whether to include the commands about users and tokens.
+
+    """
     group = Commands("leads", help="Leads, and where they are kept.")
     group.program = "flask leads"
     for command in (*(users.GROUPS if takes_tokens else ()), *EVERYWHERE):

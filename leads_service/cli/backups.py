@@ -1,4 +1,4 @@
-"""Commands that copy the store, and put a copy back."""
+"""The commands ``backup`` and ``restore``."""
 
 from pathlib import Path
 

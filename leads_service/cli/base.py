@@ -1,4 +1,4 @@
-"""What all commands share: errors in one line, the prepared store, tables."""
+"""Helpers of the commands: one-line errors, access to the database, progress bars, tables."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,23 +18,33 @@ from leads_service.exceptions import (
 )
 from leads_service.state import AppState, current_state
 
-EXPECTED = (AccountError, ConfigError, ScorerError, StorageUnusableError)
+EXPECTED_ERRORS = (AccountError, ConfigError, ScorerError, StorageUnusableError)
 
 
 class Commands(AppGroup):
-    """A group whose commands end with one line and exit code 1 when they can't do their work."""
+    """A group of commands that report expected errors in one line, with exit code 1.
 
-    program = "leads-service"  # what to type before a command of the group
+    Attributes:
+        program: How a command of the group is called, for messages.
+
+    """
+
+    program = "leads-service"
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run a command of the group.
+
+        Raises:
+            ClickException: The command failed with an expected error, or an error of the system.
+
+        """
         try:
             return super().invoke(ctx)
-        except EXPECTED as error:
+        except EXPECTED_ERRORS as error:
             message = str(error).replace("leads-service ", f"{self.program} ")
             raise click.ClickException(message) from error
         except OSError as error:
-            if error.errno == EPIPE:  # whoever reads has had enough; click knows that
+            if error.errno == EPIPE:  # the reader of stdout is gone, which click handles
                 raise
             raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
         except StorageUnavailableError as error:
@@ -44,14 +54,16 @@ class Commands(AppGroup):
 
 
 def ready_state(*, creates: bool = False) -> AppState:
-    """Return the application's state once its database is up to date, connected for the command.
+    """Migrate the database, connect to it for the rest of the command, and return the state.
+
+    A host's database is not migrated, since hosts migrate at a time of their own.
 
     Args:
-        creates: Whether the command creates the database if there is none.
+        creates: Whether to create the database if it does not exist.
 
     Raises:
-        StorageUnusableError: There is no database, or in a host, which brings its schema up to date
-            itself, it is not up to date.
+        StorageUnusableError: The database does not exist or can't be used, or a host's schema is
+            not up to date.
 
     """
     state = current_state()
@@ -70,16 +82,21 @@ def ready_state(*, creates: bool = False) -> AppState:
 
 
 def progress_bar(length: int, label: str) -> Any:
-    """Return a progress bar on stderr, which shows if that is a terminal and ``length`` is not 0.
+    """Return click's progress bar on stderr, hidden unless that is a terminal.
 
-    Click has an option for that since its 8.2.
+    Click has an option for hiding since 8.2, and hosts may have older releases.
+
+    Args:
+        length: The number of steps; 0 hides the bar as well.
+        label: The text before the bar.
+
     """
     is_seen = length and sys.stderr.isatty()
     return click.progressbar(length=length, label=label, file=sys.stderr if is_seen else StringIO())
 
 
 def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their headers, each column as wide as its widest cell."""
+    """Print a table with aligned columns."""
     table = [headers, *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:

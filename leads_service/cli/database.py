@@ -1,4 +1,4 @@
-"""Commands about the database."""
+"""The commands ``db migrate``, ``db check`` and ``db status``."""
 
 import click
 from flask.cli import AppGroup

@@ -1,4 +1,4 @@
-"""The list's filters as options of a command."""
+"""The filters of the list as options of commands."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from leads_service.validation import LeadFilterSchema
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for each filter; ``filters_of`` reads them."""
+    """Add an option for each filter to a command; ``filters_of`` converts their values."""
     for name, declared in reversed([*FILTERS.items()]):
         option = click.option(
             f"--{name.replace('_', '-')}",
@@ -23,10 +23,13 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def filters_of(given: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return the values of the filters that are given.
+    """Return the values of the filters by name.
+
+    Args:
+        given: The text of each option by the name of its filter; None for an option not given.
 
     Raises:
-        UsageError: One can't be understood; it is named.
+        UsageError: A value is not valid; the message names the option.
 
     """
     options = {option: value for option, value in given.items() if value is not None}

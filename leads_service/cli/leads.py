@@ -1,4 +1,4 @@
-"""Commands about leads."""
+"""The commands ``rescore``, ``reassign`` and ``pipeline``."""
 
 import sys
 

@@ -9,7 +9,7 @@ from flask import Flask
 from leads_service.config import DEFAULTS
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 
-SERVER = "http://127.0.0.1:8000"  # where `make run` has it
+SERVER = "http://127.0.0.1:8000"  # the default address of `serve`
 
 
 def openapi_command(create_app: Callable[..., Flask]) -> click.Command:

@@ -1,4 +1,4 @@
-"""The command that serves."""
+"""The command ``serve``."""
 
 import os
 import resource
@@ -11,16 +11,16 @@ import click
 from flask.cli import with_appcontext
 
 from leads_service.cli.base import ready_state
-from leads_service.cli.workers import prepare
+from leads_service.cli.workers import register_fork_hook
 from leads_service.config import THREADS, import_extra
 from leads_service.exceptions import StorageError
 from leads_service.state import AppState
 
 APPLICATION = "leads_service.app:application"
 MAX_DEFAULT_WORKERS = 4
-STOP_WITHIN = 8  # seconds that a worker has for the requests in flight when it is told to stop
-MAX_CONNECTIONS = 4096  # of all workers; further ones wait until others end
-OTHER_FILES = 256  # that a worker may have beside: its threads' connections to the store, pipes
+STOP_TIMEOUT = 8  # seconds that a worker has to finish requests in flight after a stop signal
+MAX_CONNECTIONS = 4096  # of all workers together; further ones wait in the backlog
+RESERVED_FILES = 256  # file descriptors of a worker for the database, pipes and so on
 UNLIMITED = resource.RLIM_INFINITY
 
 
@@ -55,36 +55,40 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     """
     supervisor = import_extra("leads_service.cli.supervisor", "server")
     state = ready_state(creates=True)
-    address = _free_address(host, port)
-    base = f"http://{_reachable(host)}:{port}"
+    address = _listening_address(host, port)
+    base = f"http://{_client_host(host)}:{port}"
     click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
     if first_user is not None:
-        click.echo(_welcome(state, first_user, base))
+        click.echo(_first_user_message(state, first_user, base))
     state.storage.dispose()  # a connection must not be carried across a fork
-    prepare(state.storage)
+    register_fork_hook(state.storage)
     server = supervisor.Supervisor(
         APPLICATION,
         address=address,
         port=port,
         workers=workers,
         blocking_threads=THREADS,
-        workers_kill_timeout=STOP_WITHIN,
-        backpressure=_connections(workers),
+        workers_kill_timeout=STOP_TIMEOUT,
+        backpressure=_max_connections(workers),
         idle_timeout=idle_timeout,
     )
     try:
         server.serve()
     finally:
-        # Workers end without closing their connections. The last one to close moves the
-        # write-ahead log into the file, so that the file alone is the whole database.
+        # Workers exit without closing their connections. Closing the last connection checkpoints
+        # and deletes the WAL, so that the file alone is the whole database.
         with suppress(StorageError), state.storage.opened():
             state.storage.check_health()
 
 
-def _free_address(host: str, port: int) -> str:
-    """Return the host's numeric address; raises ClickException if nobody can listen there.
+def _listening_address(host: str, port: int) -> str:
+    """Return the numeric address of ``host``, after a check that the port is free.
 
-    The server's own sockets share their port, so it would start beside another one unnoticed.
+    The server's sockets share their port, so it would start beside another server unnoticed.
+
+    Raises:
+        ClickException: The name can't be resolved, or the port can't be bound.
+
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -101,33 +105,36 @@ def _free_address(host: str, port: int) -> str:
     return str(address[0])
 
 
-def _connections(workers: int) -> int:
-    """Return how many connections a worker may hold, and let it open as many files as that takes.
+def _max_connections(workers: int) -> int:
+    """Return how many connections a worker may hold, and raise its limit of open files to fit.
 
-    A connection for which it has no file left it would try to accept again and again.
+    A worker without a free file descriptor would retry to accept a connection in a busy loop.
     """
-    files = MAX_CONNECTIONS // workers + OTHER_FILES
+    files = MAX_CONNECTIONS // workers + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if UNLIMITED != soft < files:
-        with suppress(OSError, ValueError):  # where that is forbidden, it has to do with fewer
+        with suppress(OSError, ValueError):  # not permitted: hold fewer connections
             soft = files if hard == UNLIMITED else min(files, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max((files if soft == UNLIMITED else min(files, soft)) - OTHER_FILES, 1)
+    return max((files if soft == UNLIMITED else min(files, soft)) - RESERVED_FILES, 1)
 
 
-def _reachable(host: str) -> str:
-    """Return a name under which this machine reaches a server that listens on ``host``."""
+def _client_host(host: str) -> str:
+    """Return the host part of a URL under which this machine reaches the server."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 # nosec B104  # compared, not bound
         return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104 # nosec B104
     return f"[{host}]" if ":" in host else host
 
 
-def _welcome(state: AppState, name: str, base: str) -> str:
-    """Return a line for a new user to paste; if there are users already, how to make a token."""
+def _first_user_message(state: AppState, name: str, base: str) -> str:
+    """Add the first user and return a curl command with a new token.
+
+    If there are users already, return how to create a token instead.
+    """
     accounts = state.accounts
     if users := accounts.users():
-        # As it was called, for .venv/bin may not be where a shell looks.
+        # The path as it was called: .venv/bin may not be on the PATH.
         program = sys.argv[0] if sys.argv[0].endswith("leads-service") else "leads-service"
         return f"For a token: {program} token create {quote(users[0]['name'])}"
     accounts.add_user(name)

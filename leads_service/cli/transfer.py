@@ -1,4 +1,4 @@
-"""Commands that bring leads in from files, and write them out."""
+"""The commands ``import`` and ``export``."""
 
 import csv
 import json
@@ -35,25 +35,47 @@ from leads_service.transfer import (
 READERS = {"csv": read_csv, "jsonl": read_jsonl}
 FORMATS = tuple(READERS)
 REMEDY = "mend these lines, or leave them out with --skip-invalid"
-UNDECODED = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
-NAMED = 10  # bad rows that are named before an import gives up
-# What makes a formula of a cell: https://owasp.org/www-community/attacks/CSV_Injection. Not only at
-# its beginning: a spreadsheet that expects another delimiter begins a cell behind each of those.
-SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are East Asian forms of the others
-FORMULA = re.compile(rf"^(?=[{SIGNS}\t\r\n])|(?<=[,;\t\r\n])(?=[{SIGNS}])")
+UNDECODED = re.compile("[\udc80-\udcff]")  # surrogateescape: bytes that are not UTF-8
+MAX_REPORTED = 10  # invalid rows that are reported before an import is aborted
+# What makes a cell a formula: https://owasp.org/www-community/attacks/CSV_Injection. It is matched
+# after delimiters too, where a spreadsheet that expects another delimiter begins a new cell.
+FORMULA_SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are full-width forms
+FORMULA_START = re.compile(rf"^(?=[{FORMULA_SIGNS}\t\r\n])|(?<=[,;\t\r\n])(?=[{FORMULA_SIGNS}])")
 
 
 class Rejects:
-    """Where invalid rows go: named on stderr, up to a limit, or all of them into a file."""
+    """The destination of invalid rows: a file, or messages on stderr up to ``MAX_REPORTED``.
+
+    Attributes:
+        count: How many rows have been added.
+
+    """
 
     def __init__(self, path: Path | None, remedy: str = REMEDY):
+        """Create it.
+
+        Args:
+            path: The file to write the rows to; None to report them on stderr.
+            remedy: What the final error message advises to do.
+
+        """
         self.count = 0
         self._path = path
         self._remedy = remedy
         self._file: TextIO | None = None
 
     def add(self, line: int, errors: dict[str, Any], row: Any) -> None:
-        """Take an invalid row; raises ClickException for the last one that is named."""
+        """Report an invalid row, or write it to the file.
+
+        Args:
+            line: The line of the row in its file.
+            errors: Messages by field.
+            row: The row.
+
+        Raises:
+            ClickException: ``MAX_REPORTED`` rows have been reported.
+
+        """
         self.count += 1
         values = row.values() if isinstance(row, dict) else ()
         if any(isinstance(value, str) and UNDECODED.search(value) for value in values):
@@ -65,13 +87,18 @@ class Rejects:
         for field, messages in errors.items():
             name = "" if field == "_schema" else f"{field}: "
             click.echo(f"line {line}: {name}{' '.join(messages)}", err=True)
-        if self.count == NAMED:
+        if self.count == MAX_REPORTED:
             list(self.end())
 
     def end(self) -> Iterator[Row]:
-        """Stand behind the last row, yielding none.
+        """Finish, after the last row: close the file, if there is one.
 
-        Close the file; without one, raise ClickException if there was an invalid row.
+        It is an iterator without elements, so that it can be chained to the rows and runs within
+        the transaction of the import.
+
+        Raises:
+            ClickException: There is no file and a row was invalid: the import must not be stored.
+
         """
         if self._file is not None:
             self._file.close()
@@ -182,17 +209,17 @@ def export(name: str | None, kind: str, for_spreadsheet: bool, **given: str | No
     state = ready_state()
     filters = filters_of(given)
     user_id = None if name is None else state.user_id(name)
-    first = 0 if name is None else 1  # a file of one user's leads does not name the user
+    first = 0 if name is None else 1  # no column user in a file of one user's leads
     columns = (OWNER, *IN_FILES)[first:]
     leads = transfer.export(state.storage, filters, user_id=user_id, by_name=state.takes_tokens)
     rows = (row[first:] for row in leads)
     if for_spreadsheet:
-        rows = (tuple(map(_defused, row)) for row in rows)
-    # Without the mark, Excel takes UTF-8 for something else.
+        rows = (tuple(map(_escape_formula, row)) for row in rows)
+    # Excel detects UTF-8 by its byte order mark only.
     encoding = "utf-8-sig" if for_spreadsheet else "utf-8"
     out = TextIOWrapper(sys.stdout.buffer, encoding, newline="")
     if kind == "csv":
-        # A text that is always quoted can hold any line end.
+        # Quote all texts: notes may contain any line ending.
         writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
@@ -204,7 +231,16 @@ def export(name: str | None, kind: str, for_spreadsheet: bool, **given: str | No
 
 
 def kind_of(source: str, kind: str | None) -> str:
-    """Return the format that is given, or the one that the file's name ends in; UsageError."""
+    """Return the format of a file.
+
+    Args:
+        source: The file's name.
+        kind: The format if it was given as an option; None to derive it from the name.
+
+    Raises:
+        UsageError: The name does not end in a known format.
+
+    """
     kind = kind or source.rpartition(".")[2].lower()
     if kind not in FORMATS:
         raise click.UsageError(f"what {source!r} holds is not clear; say --format csv or jsonl")
@@ -212,13 +248,26 @@ def kind_of(source: str, kind: str | None) -> str:
 
 
 def open_text(source: str) -> TextIO:
-    """Open a file as it is: line ends inside notes stay, and bytes that are no UTF-8 show up."""
+    """Open a text file, or stdin for ``-``.
+
+    Line endings are preserved, a BOM is skipped, and bytes that are not UTF-8 become surrogates,
+    which validation reports.
+    """
     binary = click.open_file(source, "rb")
     return TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _by_column(state: AppState, users_by: str) -> Owner:
-    """Return who is named by a column with users' names or ids; raises UsageError for no names."""
+    """Return the function that finds the owner in the column ``user``.
+
+    Args:
+        state: The application's state.
+        users_by: What the column holds, ``name`` or ``id``.
+
+    Raises:
+        UsageError: A host's users have no names here.
+
+    """
     if not state.takes_tokens:
         if users_by == "name":
             raise click.UsageError("users are known by their integer ids here: say --users-by id")
@@ -237,7 +286,7 @@ def _by_column(state: AppState, users_by: str) -> Owner:
 def _progress(file: TextIO) -> Any:
     try:
         size = os.fstat(file.fileno()).st_size
-    except OSError:  # no file of the system's
+    except OSError:  # a stream without a file descriptor
         size = 0
     return progress_bar(size, "Reading")
 
@@ -248,5 +297,5 @@ def _counted(lines: Iterable[str], bar: Any) -> Iterator[str]:
         bar.update(len(line))
 
 
-def _defused(cell: Any) -> Any:
-    return FORMULA.sub("'", cell) if isinstance(cell, str) else cell
+def _escape_formula(cell: Any) -> Any:
+    return FORMULA_START.sub("'", cell) if isinstance(cell, str) else cell

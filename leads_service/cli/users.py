@@ -1,4 +1,4 @@
-"""Commands about users and tokens."""
+"""The groups of commands ``user`` and ``token``."""
 
 import re
 import sys
@@ -12,18 +12,18 @@ from leads_service.cli.base import echo_table, ready_state
 from leads_service.leads import how_many
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-MAX_LIFETIME = timedelta(days=36_500)  # a hundred years; far longer, and the calendar ends
+MAX_LIFETIME = timedelta(days=36_500)  # a hundred years, well before the end of datetime's range
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes none
-    """A time span such as ``90d``: a whole number and m, h, d or w."""
+class Duration(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4
+    """A duration such as ``90d``: an integer and a unit, one of m, h, d or w."""
 
     name = "duration"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Return the time span; fails for one that is malformed, zero or over a hundred years."""
+        """Return the duration; fail if it is malformed, zero or longer than ``MAX_LIFETIME``."""
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"([0-9]{1,8})([mhdw])", value)
@@ -92,14 +92,20 @@ def remove(name: str, leads_to: str | None, erase: bool, yes: bool) -> None:
     leads = how_many(accounts.count_to_remove(name, leads_to=leads_to, erase=erase))
     fate = f"erase {leads}" if leads_to is None else f"give {leads} to {leads_to}"
     if not yes:
-        _ask(f"Remove {name} and {fate}?")
+        _confirm(f"Remove {name} and {fate}?")
     leads = how_many(accounts.remove_user(name, leads_to=leads_to, erase=erase))
     fate = f"{leads} erased" if leads_to is None else f"{leads} given to {leads_to}"
     click.echo(f"{name} is removed, {fate}.", err=True)
 
 
-def _ask(question: str) -> None:
-    """Return if the answer is yes; raises Abort for no, ClickException if nobody can answer."""
+def _confirm(question: str) -> None:
+    """Ask a question, and return if the answer is yes.
+
+    Raises:
+        Abort: The answer is no.
+        ClickException: stdin is not a terminal.
+
+    """
     if not sys.stdin.isatty():
         raise click.ClickException(
             f"{question} There is no terminal to ask on; confirm with --yes. Nothing was removed"

@@ -1,4 +1,4 @@
-"""What is the same in all workers of the server: their beginning, their end, what they say."""
+"""The worker processes of the server: initialization after the fork, signals, logging."""
 
 import ctypes
 import os
@@ -9,37 +9,46 @@ from contextlib import suppress
 from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG in linux/prctl.h
+PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 
 
-def prepare(storage: Storage) -> None:
-    """See to it that each worker that is forked from now on begins and ends as it should."""
+def register_fork_hook(storage: Storage) -> None:
+    """Initialize each worker that is forked from now on.
+
+    Args:
+        storage: The storage that the workers use. It must have no open connection: SQLite's
+            connections must not be used after a fork.
+
+    """
     parent = os.getpid()
 
-    def begin() -> None:
-        _stop_when_told()
-        _end_with(parent)
-        # It leaves the file open, so that it is in use while there are workers.
-        with suppress(StorageError):  # each request tries again
+    def initialize_worker() -> None:
+        _reset_signals()
+        _exit_with_parent(parent)
+        # Open the file, so that `restore` sees it in use even before the first request.
+        with suppress(StorageError):  # each request connects again
             storage.check_health()
 
-    os.register_at_fork(after_in_child=begin)
+    os.register_at_fork(after_in_child=initialize_worker)
 
 
-def _stop_when_told() -> None:
-    """Let a worker that does not serve yet end when it is told to, by the main process alone.
+def _reset_signals() -> None:
+    """Make SIGTERM end a worker that does not serve yet, and block SIGINT.
 
-    Granian's workers inherit the handlers of the process that forks them, which do nothing in
-    them, until they have their own: a stop that came in between was lost, and the server hung.
-    It hung as well when a terminal's Ctrl-C reached a worker beside the main process's SIGTERM.
+    Workers inherit the main process's signal handlers, which have no effect in them, until Granian
+    installs its own. A SIGTERM in between was lost, and the server hung. It also hung when a
+    terminal's Ctrl-C sent SIGINT to a worker in addition to the main process's SIGTERM.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _end_with(parent: int) -> None:
-    """Let a worker end when the main process is killed, instead of serving on unseen."""
+def _exit_with_parent(parent: int) -> None:
+    """Make the kernel send SIGTERM to this worker when the main process dies (Linux only).
+
+    Otherwise workers would keep serving after the main process was killed.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed a moment ago
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before prctl()
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""Where leads are kept: the ``Storage`` protocol, and an engine for each kind of database.
+"""Persistence: the ``Storage`` protocol, and an engine for each kind of database.
 
-An engine is a folder here. Nothing outside of this package knows Peewee or SQL.
+Each engine has a folder here. Peewee and SQL are used in this package only.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,16 @@ DatabaseLike = str | Database  # a URL, or a Peewee database that belongs to the
 
 
 def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
-    """Return the storage on a database; nothing is read or written yet.
+    """Return the storage on a database, without connecting to it.
 
     Args:
         database: A URL, or a Peewee database that belongs to the caller.
-        busy_timeout: For how many seconds a write waits for another one to end; for a URL.
+        busy_timeout: For how many seconds a write waits for the write lock. Only for a URL; a
+            caller's database has its own timeout.
 
     Raises:
-        ConfigError: A URL that names no database, or one that can't be written.
-        TypeError: Something else than a URL or a database of an engine that there is.
+        ConfigError: The URL does not name a database, or it names one that can't be written.
+        TypeError: ``database`` is neither a URL nor a database that an engine supports.
 
     """
     if isinstance(database, str):
@@ -41,6 +42,6 @@ def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
     )
 
 
-# The engines, by the scheme of a URL and by the kind of a caller's database.
+# The engines, by the scheme of a URL and by the class of a caller's Peewee database.
 SCHEMES: dict[str, Callable[[str, float], Storage]] = {"sqlite": sqlite.open_url}
 DATABASES: dict[type[Database], Callable[[Any], Storage]] = {SqliteDatabase: SqliteStorage}

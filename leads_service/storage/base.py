@@ -1,4 +1,4 @@
-"""What the services need of a storage engine: the ``Storage`` protocol, and what it hands over."""
+"""The ``Storage`` protocol, which every engine implements, and the records that it returns."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -7,22 +7,36 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Position(NamedTuple):
-    """Where a lead stands in the list, which is in descending order of both."""
+    """The sort key of a lead in the list: ``created_at``, then ``id``, both descending.
+
+    Pages continue after a position (keyset pagination).
+    """
 
     created_at: str
     id: int
 
 
 class Page(NamedTuple):
-    """Leads as JSON, newest first, and the cursor of the next page: None if this is the last."""
+    """A page of leads, newest first.
 
-    data: str  # a JSON array
+    Attributes:
+        data: The leads as the text of a JSON array.
+        next_cursor: The id of the last lead, after which the next page begins; None on the last
+            page.
+        has_more: Whether there is a next page.
+
+    """
+
+    data: str
     next_cursor: int | None
     has_more: bool
 
 
 class TokenRecord(NamedTuple):
-    """What is kept of a token, as far as it decides who calls."""
+    """What is stored of a token, as far as authentication needs it.
+
+    ``expires_at`` is None if it never expires, ``last_used_at`` if it was never used.
+    """
 
     id: int
     user_id: int
@@ -32,17 +46,27 @@ class TokenRecord(NamedTuple):
 
 
 class KeyRecord(NamedTuple):
-    """What a create with an idempotency key was made of, and the lead that it made."""
+    """A used idempotency key: the digest of the request's body, and the lead that it created."""
 
     digest: str
     lead_id: int
 
 
 class Storage(Protocol):
-    """Where users, tokens and leads are kept.
+    """Persistence of users, tokens, leads and idempotency keys.
 
-    A lead is a mapping with the names of ``lead.FIELDS``, times are texts as ``lead.timestamp``
-    writes them, filters are those of ``lead.FILTERS`` by name.
+    A lead is a mapping with the names of ``lead.FIELDS``. Times are texts as ``lead.timestamp``
+    formats them. Filters are mappings from names of ``lead.FILTERS`` to values.
+
+    Every method may raise StorageUnavailableError: the database is unreachable, full, damaged, or
+    locked for longer than the busy timeout, and nothing was stored. Further exceptions are listed
+    with each method.
+
+    A storage is shared between threads. Each thread has its own connection between ``connect`` and
+    ``close``.
+
+    Attributes:
+        location: The name of the database in messages: a path, or an address without a password.
 
     Each method may raise ``StorageUnavailableError`` (unreachable, locked for longer than the busy
     timeout, full, damaged; nothing was stored) unless it names ``StorageUnusableError``, and what
@@ -56,18 +80,23 @@ class Storage(Protocol):
     ``insert_leads``, ``note_token_use`` and ``restore``, which see to it themselves.
     """
 
-    location: str  # what messages call it: a path, or an address without a password
+    location: str
 
     # Connections and transactions
 
     def connect(self) -> bool:
-        """Open a connection for this thread, unless it has one; return whether it had none."""
+        """Open a connection for this thread, unless it has one.
+
+        Returns:
+            Whether the thread had none, and so has to call ``close``.
+
+        """
 
     def close(self) -> None:
-        """Give this thread's connection back; does nothing if it has none."""
+        """Release this thread's connection; do nothing if it has none."""
 
     def dispose(self) -> None:
-        """Close this thread's connection and those that are idle: before a fork, and at the end."""
+        """Close this thread's connection and all idle ones: before a fork, and at the end."""
 
     def opened(self) -> AbstractContextManager[None]:
         """Connect for the block, and ``dispose`` after it if this thread had no connection.
@@ -79,27 +108,28 @@ class Storage(Protocol):
         """
 
     def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
-        """Run the block in a transaction that may write; within another one, as a part of it.
+        """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
-        Writers take turns: what the block reads stays true until its end, at which all is stored
-        durably. An exception rolls the block back, and no more of an outer one that handles it.
+        Write transactions are serialized: nobody else writes from the beginning of the block to
+        its end. The changes are durable when the outermost block has ended. An exception rolls the
+        block back, and no more of an outer one that handles it.
 
         Args:
-            bulk: Whether it changes a great part of the database.
+            bulk: Whether the block changes a large part of the database.
 
         Raises:
             StorageUnavailableError: Nothing was stored.
-            CommitOutcomeUnknownError: Whether it was stored is not known.
+            CommitOutcomeUnknownError: It is not known whether the changes are durable.
 
         """
 
     def check_health(self) -> None:
-        """Read something, over a connection of its own if this thread has none."""
+        """Read from the database, on a temporary connection if this thread has none."""
 
     # Schema
 
     def exists(self) -> bool:
-        """Return whether there is a database with our tables.
+        """Return whether the database exists and has this package's tables.
 
         Raises:
             StorageUnusableError: It can't be read.
@@ -107,13 +137,17 @@ class Storage(Protocol):
         """
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to date; return the names of the migrations that this took.
+        """Apply the pending migrations; create the database if it does not exist.
 
-        Processes that call this together wait for the first one. The connection is closed again
-        unless it was open.
+        Concurrent processes wait for the first one. The connection is closed afterwards unless it
+        was open before.
+
+        Returns:
+            The names of the migrations that were applied.
 
         Raises:
-            StorageUnusableError: The schema is newer than this code, or can't be read or written.
+            StorageUnusableError: The schema is newer than this code, or it can't be read or
+                written.
 
         """
 
@@ -128,33 +162,33 @@ class Storage(Protocol):
     # One user's leads
 
     def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
-        """Store a new lead and return it with its id.
+        """Insert a lead and return it with its id.
 
         Args:
-            lead: All its fields but ``id``.
+            lead: All its fields except ``id``.
             of_known_user: Whether its owner has to be one of ``users``.
 
         Raises:
-            UserGoneError: The owner is not.
+            UserGoneError: The owner has to be a user, and is not.
 
         """
 
     def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        """Return a lead of the user's, None if the user has none with this id."""
+        """Return a lead of the user's; None if the user has none with this id."""
 
     def update_lead(self, lead: Mapping[str, Any]) -> dict[str, Any]:
-        """Set what may change of a lead, and return it as it is stored then.
+        """Update the fields ``lead.CHANGING`` of a lead, and return the stored lead.
 
         Args:
-            lead: All its fields. It is found by ``user_id`` and ``id``, and has to be there.
+            lead: All its fields. ``user_id`` and ``id`` identify it; it has to exist.
 
         """
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Erase a lead; its position remains, for cursors that name it."""
+        """Delete a lead; keep its position, for cursors that refer to it."""
 
     def position(self, user_id: int, lead_id: int) -> Position | None:
-        """Return where a lead of the user's stands, or stood until it was deleted or moved."""
+        """Return the position of a lead that the user has or had; None if there never was one."""
 
     def page(
         self,
@@ -170,10 +204,10 @@ class Storage(Protocol):
         Args:
             user_id: Whose leads.
             filters: The values of some of ``lead.FILTERS`` by name.
-            after: Where the page before ended; None for the first page.
-            limit: How many leads at most.
-            max_bytes: How many bytes of JSON in UTF-8 at most, without the brackets around the
-                leads, unless a single lead has more.
+            after: The position of the previous page's last lead; None for the first page.
+            limit: The maximum number of leads, 1 or more.
+            max_bytes: The maximum size of the leads' JSON in bytes of UTF-8, without the brackets
+                around them. A first lead that is larger is returned alone.
 
         """
 
@@ -183,7 +217,7 @@ class Storage(Protocol):
     # Many leads
 
     def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
-        """Return how many leads stand at each status that there are leads at.
+        """Return the number of leads by status; a status without leads is missing.
 
         Args:
             user_id: Whose leads; None for everybody's.
@@ -193,36 +227,41 @@ class Storage(Protocol):
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
     ) -> int:
-        """Store leads, all or none, and return how many; ids grow with ``created_at``.
+        """Insert leads, all or none, and return how many; ids ascend with ``created_at``.
 
-        The leads are read first, while others write.
+        The iterable is consumed before the write transaction begins. An exception that it raises
+        is passed on, and nothing is stored.
 
         Args:
-            leads: All their fields but ``id``. What the iterable raises ends the import.
-            confirm: Called with the owners in the transaction that stores the leads; may raise.
+            leads: Leads with all fields except ``id``.
+            confirm: Called with the owners' ids within the write transaction; raises to cancel it.
+
+        Raises:
+            CommitOutcomeUnknownError: It is not known whether the leads are durable.
 
         """
 
     def export_leads(
         self, names: Iterable[str], filters: Mapping[str, Any], *, user_id: int | None = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield leads as they were at the first, each user's together and oldest first.
-
-        Each is a tuple: the owner's id, the owner's name (None if it is not one of ``users``), and
-        the fields in the order of ``names``.
+        """Yield a snapshot of the leads that pass all filters, by owner and oldest first.
 
         Args:
-            names: The names of fields.
-            filters: Those that the leads pass.
+            names: The names of the fields to yield.
+            filters: The values of some of ``lead.FILTERS`` by name.
             user_id: Whose leads; None for everybody's.
+
+        Yields:
+            For each lead a tuple: the owner's id, the owner's name (None if the owner is not one
+            of ``users``), and the fields in the order of ``names``.
 
         """
 
     def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
-        """Return everybody's leads with a higher id, in the order of their ids."""
+        """Return up to ``limit`` leads of all users with higher ids, in the order of their ids."""
 
     def set_score(self, lead_id: int, score: int) -> None:
-        """Set the score of a lead and nothing else of it."""
+        """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
 
     def move_leads(
         self,
@@ -231,21 +270,21 @@ class Storage(Protocol):
         filters: Mapping[str, Any],
         change: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> int:
-        """Give the leads of one user that pass the filters to another; return how many.
+        """Move the leads of one user that pass all filters to another; return how many.
 
-        The first user keeps their positions. The idempotency keys that made them hold for both
-        users from then on, unless the second user has the same key.
+        The first user's cursors that refer to them stay valid. The idempotency keys that created
+        them are copied to the second user, except keys that the second user has as well.
 
         Args:
-            old: The user who has them.
-            new: The user who gets them.
-            filters: Those that they pass.
-            change: Called with each lead; returns it as it becomes.
+            old: The id of their owner.
+            new: The id of their new owner.
+            filters: The values of some of ``lead.FILTERS`` by name.
+            change: Called with each lead; returns the lead to store.
 
         """
 
     def forget_user(self, user_id: int) -> int:
-        """Erase a user's leads, their positions and the user's keys; return how many leads."""
+        """Delete a user's leads, positions and idempotency keys; return how many leads."""
 
     # Users and tokens
 
@@ -253,7 +292,7 @@ class Storage(Protocol):
         """Add a user and return the id.
 
         Raises:
-            NameTakenError: There is one with this name.
+            NameTakenError: There is a user with this name.
 
         """
 
@@ -261,21 +300,21 @@ class Storage(Protocol):
         """Return every user's ``id``, ``name`` and ``created_at``, in the order of the ids."""
 
     def user_id(self, name: str) -> int | None:
-        """Return the id of the user with this name, None if there is none."""
+        """Return the id of the user with this name; None if there is none."""
 
     def has_user(self, user_id: int) -> bool:
         """Return whether there is a user with this id."""
 
     def rename_user(self, user_id: int, name: str) -> None:
-        """Give a user another name.
+        """Rename a user.
 
         Raises:
-            NameTakenError: There is one with this name.
+            NameTakenError: There is a user with this name.
 
         """
 
     def delete_user(self, user_id: int) -> None:
-        """Delete a user and the user's tokens, but no leads."""
+        """Delete a user and the user's tokens; leads are kept."""
 
     def add_token(self, user_id: int, values: Mapping[str, Any]) -> None:
         """Store a token.
@@ -288,7 +327,7 @@ class Storage(Protocol):
         """
 
     def tokens(self, user_id: int | None = None) -> list[dict[str, Any]]:
-        """Return tokens in the order of their ids: what was stored, and the ``user_name``.
+        """Return tokens in the order of their ids, each with all columns and ``user_name``.
 
         Args:
             user_id: Whose tokens; None for everybody's.
@@ -299,7 +338,7 @@ class Storage(Protocol):
         """Delete a token; return whether there was one."""
 
     def token(self, digest: str) -> TokenRecord | None:
-        """Return the token with this digest, None if there is none."""
+        """Return the token with this digest; None if there is none."""
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Note when a token was used, if that can be done at once.
@@ -310,22 +349,32 @@ class Storage(Protocol):
     # Idempotency keys
 
     def key(self, user_id: int, key: str, since: str) -> KeyRecord | None:
-        """Return what a user's key was used for after ``since``, None if it was not."""
+        """Return the record of a user's key that was used after ``since``; None without one."""
 
     def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
-        """Remember what a user's key was used for, and forget some that are not after ``since``."""
+        """Store the record of a user's key, and delete some expired keys.
+
+        Args:
+            user_id: Whose key.
+            key: The key.
+            record: What it was used for.
+            now: When.
+            since: Keys that were not used after this time have expired.
+
+        """
 
     # Maintenance
 
     def status(self) -> Iterator[tuple[str, str]]:
-        """Yield what there is to say about the database, each with its heading.
+        """Yield facts about the database for ``db status``, as pairs of a heading and a text.
 
         Raises:
-            StorageUnusableError: The schema is newer than this code, or can't be read.
+            StorageUnusableError: The schema is newer than this code, or it can't be read.
+
         """
 
     def problems(self) -> list[str]:
-        """Look for damage in the whole database; return a line for each, none if it is sound.
+        """Check the integrity of the whole database; return a line for each problem.
 
         Raises:
             StorageUnusableError: There is no database.
@@ -333,32 +382,32 @@ class Storage(Protocol):
         """
 
     def back_up(self, target: Path, *, replace: bool) -> None:
-        """Copy the database as it is at one moment into a file, while others read and write.
+        """Write a snapshot of the database to a file, while others read and write.
 
-        The copy is checked, and on the disk before it gets its name.
+        The copy is checked and flushed to the disk before it gets its name.
 
         Args:
             target: The file.
             replace: Whether to replace it if it exists.
 
         Raises:
-            StorageUnusableError: There is no database, ``target`` can't take a file or must not be
-                replaced, the copy is damaged, or the engine has other means for this.
+            StorageUnusableError: There is no database, ``target`` can't be written or must not be
+                replaced, the copy is damaged, or the engine has other means for backups.
 
         """
 
     def restore(self, backup: Path, *, replace: bool) -> Path | None:
-        """Put a backup in the database's place, migrated if it is an older one.
+        """Replace the database by a backup, migrated to this version's schema.
 
         Args:
             backup: The file.
-            replace: Whether to set a database aside that has data.
+            replace: Whether to replace a database that has data. It is kept under another name.
 
         Returns:
-            Where the database that was there has gone; None if there was none.
+            The new path of the previous database; None if there was none.
 
         Raises:
             StorageUnusableError: The backup can't be used, a process has the database open, it has
-                data and must not be replaced, or the engine has other means for this.
+                data and must not be replaced, or the engine has other means for backups.
 
         """

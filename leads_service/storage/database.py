@@ -1,4 +1,4 @@
-"""What the storage engines have in common: queries that Peewee writes for any of its databases."""
+"""The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -12,17 +12,25 @@ from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import KeyRecord, Page, Position, TokenRecord
 from leads_service.storage.errors import raise_translated, storage_errors
-from leads_service.storage.models import OWNED, DeletedLead, Idempotency, Lead, Token, User
+from leads_service.storage.models import (
+    TABLES_WITH_OWNER,
+    DeletedLead,
+    Idempotency,
+    Lead,
+    Token,
+    User,
+)
 from leads_service.storage.queries import Statement
 
-BATCH = 500  # leads that are in memory at a time while they change hands
-SWEPT_KEYS = 100  # expired keys that a create removes at most
+MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
+MAX_SWEPT_KEYS = 100  # expired keys that ``keep_key`` deletes at most
 
 
 class DatabaseStorage:
-    """A ``Storage`` on a Peewee database, but for what each engine does in its own way.
+    """Base class of the engines: a ``Storage`` on a Peewee database.
 
-    That is ``writing``, ``no_wait``, ``page``, ``insert_leads``, the schema and the maintenance.
+    An engine adds ``dispose``, ``opened``, ``writing``, ``no_wait``, ``insert_leads``, the methods
+    on the schema and those for maintenance.
     """
 
     def __init__(self, database: Database):
@@ -56,12 +64,12 @@ class DatabaseStorage:
             raise_translated(error)
 
     def close(self) -> None:
-        """Give this thread's connection back."""
+        """Release this thread's connection."""
         with storage_errors:
             self.database.close()
 
     def check_health(self) -> None:
-        """Read something, over a connection of its own if this thread has none."""
+        """Read from the database, on a temporary connection if this thread has none."""
         is_ours = self.connect()
         try:
             with storage_errors, translated_errors:
@@ -71,17 +79,17 @@ class DatabaseStorage:
                 self.close()
 
     def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
-        """Run the block in a transaction that may write."""
+        """Run the block in a write transaction."""
         raise NotImplementedError
 
     def no_wait(self) -> AbstractContextManager[None]:
-        """Let writes in the block fail at once where they would wait for a lock."""
+        """Make writes in the block fail at once if the database is locked."""
         raise NotImplementedError
 
     # One user's leads
 
     def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
-        """Store a new lead and return it with its id."""
+        """Insert a lead and return it with its id."""
         statement = self._insert_of_known_user if of_known_user else self._insert
         if not (rows := statement.rows(lead)):
             raise UserGoneError(lead["user_id"])
@@ -89,22 +97,22 @@ class DatabaseStorage:
         return {name: stored[name] for name in FIELDS}
 
     def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        """Return a lead of the user's, None if the user has none with this id."""
+        """Return a lead of the user's; None if the user has none with this id."""
         rows = self._lead.rows({"user_id": user_id, "id": lead_id})
         return _lead(rows[0]) if rows else None
 
     def update_lead(self, lead: Mapping[str, Any]) -> dict[str, Any]:
-        """Set what may change of a lead, and return it as it is stored then."""
+        """Update the fields ``lead.CHANGING`` of a lead, and return the stored lead."""
         return _lead(self._update.rows(lead)[0])
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Erase a lead; its position remains."""
+        """Delete a lead; keep its position."""
         ids = {"user_id": user_id, "id": lead_id}
         self._keep_position.rows(ids)
         self._delete.rows(ids)
 
     def position(self, user_id: int, lead_id: int) -> Position | None:
-        """Return where a lead of the user's stands, or stood."""
+        """Return the position of a lead that the user has or had; None if there never was one."""
         ids = {"user_id": user_id, "id": lead_id}
         rows = self._position.rows(ids) or self._former_position.rows(ids)
         return Position(*rows[0]) if rows else None
@@ -135,7 +143,7 @@ class DatabaseStorage:
     # Many leads
 
     def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
-        """Return how many leads stand at each status that there are leads at."""
+        """Return the number of leads by status; a status without leads is missing."""
         counts = Lead.select(Lead.status, fn.COUNT(Lead.id)).group_by(Lead.status)
         if user_id is not None:
             counts = counts.where(Lead.user_id == user_id)
@@ -144,7 +152,7 @@ class DatabaseStorage:
     def export_leads(
         self, names: Iterable[str], filters: Mapping[str, Any], *, user_id: int | None = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield leads as they were at the first, each user's together and oldest first."""
+        """Yield a snapshot of the leads that pass all filters, by owner and oldest first."""
         leads = Lead.select(Lead.user_id, User.name, *queries.columns(names))
         leads = leads.join(User, JOIN.LEFT_OUTER, on=(User.id == Lead.user_id))
         if user_id is not None:
@@ -152,16 +160,16 @@ class DatabaseStorage:
         if filters:
             leads = leads.where(*queries.where(filters))
         leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
-        with storage_errors, driver_errors:  # the second for what is raised while rows are read
+        with storage_errors, translated_errors:  # the second for what is raised while rows are read
             yield from leads.execute(self.database).iterator()
 
     def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
-        """Return everybody's leads with a higher id, in the order of their ids."""
+        """Return up to ``limit`` leads of all users with higher ids, in the order of their ids."""
         leads = Lead.select(*queries.columns()).where(Lead.id > lead_id)
         return [_lead(row) for row in self._rows(leads.order_by(Lead.id).limit(limit))]
 
     def set_score(self, lead_id: int, score: int) -> None:
-        """Set the score of a lead and nothing else of it."""
+        """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
         self._run(Lead.update(score=score).where(Lead.id == lead_id))
 
     def move_leads(
@@ -171,12 +179,12 @@ class DatabaseStorage:
         filters: Mapping[str, Any],
         change: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> int:
-        """Give the leads of one user that pass the filters to another; return how many."""
+        """Move the leads of one user that pass all filters to another; return how many."""
         own = Lead.select(Lead.id).where(Lead.user_id == old, *queries.where(filters))
         ids = [lead_id for (lead_id,) in self._rows(own)]
         with self.reindexing(len(ids)):
-            for first in range(0, len(ids), BATCH):
-                self._move(old, new, ids[first : first + BATCH], change)
+            for first in range(0, len(ids), MOVE_BATCH):
+                self._move(old, new, ids[first : first + MOVE_BATCH], change)
         self._share_keys(old, new)
         return len(ids)
 
@@ -190,7 +198,8 @@ class DatabaseStorage:
         leads = Lead.select(*queries.columns()).where(Lead.user_id == old, Lead.id.in_(ids))
         for row in self._rows(leads):
             self._move_lead.rows({**change(_lead(row)), "user_id": new, "old_user_id": old})
-        # For one user they are as if deleted, for a walk that goes on; for the other they are back.
+        # To the old owner's cursors the leads are deleted. To the new owner's they exist, again if
+        # they were theirs before.
         kept = [DeletedLead.user_id, DeletedLead.id, DeletedLead.created_at]
         moved = Lead.select(Value(old), Lead.id, Lead.created_at)
         moved = moved.where(Lead.user_id == new, Lead.id.in_(ids))
@@ -199,7 +208,7 @@ class DatabaseStorage:
         self._run(back)
 
     def _share_keys(self, old: int, new: int) -> None:
-        """Let the keys of ``old`` that made what is now a lead of ``new`` be keys of both."""
+        """Copy to ``new`` the keys of ``old`` that created leads which ``new`` owns now."""
         made = [Idempotency.key, Idempotency.digest, Idempotency.lead_id, Idempotency.created_at]
         moved = Lead.select(SQL("1")).where(Lead.user_id == new, Lead.id == Idempotency.lead_id)
         keys = Idempotency.select(Value(new), *made).where(
@@ -209,15 +218,15 @@ class DatabaseStorage:
         self._run(shared.on_conflict_ignore())
 
     def forget_user(self, user_id: int) -> int:
-        """Erase a user's leads, their positions and the user's keys; return how many leads."""
+        """Delete a user's leads, positions and idempotency keys; return how many leads."""
         count = self.count(user_id, {})
         with self.reindexing(count):
-            for table in OWNED:
+            for table in TABLES_WITH_OWNER:
                 self._run(table.delete().where(table.user_id == user_id))
         return count
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
-        """Let a block that writes so many leads index all of them anew, where that is faster."""
+        """Rebuild the indexes of the leads after the block, if that pays for ``count`` writes."""
         return nullcontext()
 
     # Users and tokens
@@ -231,11 +240,11 @@ class DatabaseStorage:
 
     def users(self) -> list[dict[str, Any]]:
         """Return every user's ``id``, ``name`` and ``created_at``, in the order of the ids."""
-        with storage_errors, driver_errors:
+        with storage_errors, translated_errors:
             return list(User.select().order_by(User.id).dicts().execute(self.database))
 
     def user_id(self, name: str) -> int | None:
-        """Return the id of the user with this name, None if there is none."""
+        """Return the id of the user with this name; None if there is none."""
         rows = self._rows(User.select(User.id).where(User.name == name))
         return int(rows[0][0]) if rows else None
 
@@ -244,15 +253,15 @@ class DatabaseStorage:
         return bool(self._rows(User.select(User.id).where(User.id == user_id)))
 
     def rename_user(self, user_id: int, name: str) -> None:
-        """Give a user another name."""
+        """Rename a user."""
         try:
             self._run(User.update(name=name).where(User.id == user_id))
         except IntegrityError as error:
             raise NameTakenError(f"user {name!r} exists already") from error
 
     def delete_user(self, user_id: int) -> None:
-        """Delete a user and the user's tokens, but no leads."""
-        # Not left to the foreign key: in a host's database those may be off.
+        """Delete a user and the user's tokens; leads are kept."""
+        # Not by ON DELETE CASCADE: a host's database may not enforce foreign keys.
         self._run(Token.delete().where(Token.user == user_id))
         self._run(User.delete().where(User.id == user_id))
 
@@ -261,11 +270,11 @@ class DatabaseStorage:
         self._run(Token.insert(user=user_id, **values))
 
     def tokens(self, user_id: int | None = None) -> list[dict[str, Any]]:
-        """Return tokens in the order of their ids: what was stored, and the ``user_name``."""
+        """Return tokens in the order of their ids, each with all columns and ``user_name``."""
         tokens = Token.select(Token, User.name.alias("user_name")).join(User).order_by(Token.id)
         if user_id is not None:
             tokens = tokens.where(Token.user == user_id)
-        with storage_errors, driver_errors:
+        with storage_errors, translated_errors:
             return list(tokens.dicts().execute(self.database))
 
     def delete_token(self, token_id: int) -> bool:
@@ -273,26 +282,26 @@ class DatabaseStorage:
         return bool(self._run(Token.delete().where(Token.id == token_id)))
 
     def token(self, digest: str) -> TokenRecord | None:
-        """Return the token with this digest, None if there is none."""
+        """Return the token with this digest; None if there is none."""
         rows = self._token.rows({"digest": digest})
         return TokenRecord(*rows[0]) if rows else None
 
     def note_token_use(self, token_id: int, now: str) -> None:
-        """Note when a token was used, unless that would have to wait for another writer."""
+        """Record when a token was used; skip it if another writer holds the lock."""
         with suppress(StorageUnavailableError), self.no_wait():
             self._note_use.rows({"token_id": token_id, "now": now})
 
     # Idempotency keys
 
     def key(self, user_id: int, key: str, since: str) -> KeyRecord | None:
-        """Return what a user's key was used for after ``since``, None if it was not."""
+        """Return the record of a user's key that was used after ``since``; None without one."""
         rows = self._key.rows({"user_id": user_id, "key": key, "since": since})
         return KeyRecord(*rows[0]) if rows else None
 
     def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
-        """Remember what a user's key was used for, and forget some that are not after ``since``."""
+        """Store the record of a user's key, and delete some expired ones."""
         values = {"user_id": user_id, "key": key, **record._asdict()}
-        self._sweep_keys.rows(values | {"since": since, "limit": SWEPT_KEYS})
+        self._sweep_keys.rows(values | {"since": since, "limit": MAX_SWEPT_KEYS})
         self._keep_key.rows(values | {"created_at": now})
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
@@ -301,7 +310,7 @@ class DatabaseStorage:
             return execute(self.database, *query.bind(self.database).sql()).fetchall()
 
     def _run(self, query: Any) -> Any:
-        """Run a query that writes; return the new row's id, or how many rows it wrote."""
+        """Run a write; return the id of an inserted row, or the number of affected rows."""
         with storage_errors:
             return query.execute(self.database)
 

@@ -1,4 +1,4 @@
-"""What a database's errors are to the services."""
+"""Conversion of Peewee's exceptions to those of this package."""
 
 from types import TracebackType
 from typing import NoReturn
@@ -7,15 +7,15 @@ from peewee import DataError, IntegrityError, PeeweeException, ProgrammingError
 
 from leads_service.exceptions import StorageUnavailableError
 
-# Mistakes of this package, which no retry mends: they stay what they are.
+# Bugs in this package, which a retry does not help: they are passed on unchanged.
 PROGRAMMING_ERRORS = (DataError, IntegrityError, ProgrammingError)
 
 
 def raise_translated(error: PeeweeException) -> NoReturn:
-    """Raise what the services get for an error of Peewee's.
+    """Raise what the services get for an exception of Peewee's.
 
     Raises:
-        PeeweeException: The error itself, if it is a mistake.
+        PeeweeException: The exception itself, if it is one of ``PROGRAMMING_ERRORS``.
         StorageUnavailableError: It is none.
     """
     if isinstance(error, PROGRAMMING_ERRORS):
@@ -24,7 +24,7 @@ def raise_translated(error: PeeweeException) -> NoReturn:
 
 
 class StorageErrors:
-    """Calls ``raise_translated`` for what Peewee raises in a block; can be entered many times."""
+    """Context manager that calls ``raise_translated`` for Peewee's exceptions; reusable."""
 
     def __enter__(self) -> None:
         pass

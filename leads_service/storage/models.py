@@ -1,6 +1,6 @@
-"""The tables that all engines have, as Peewee models.
+"""The Peewee models of the tables, the same for all engines.
 
-They are bound to no database: each query is run on the one that it is given.
+They are not bound to a database; each query is executed on an explicit one.
 """
 
 from typing import Any
@@ -19,7 +19,10 @@ from leads_service.lead import FIELDS, Whole
 
 
 def _lead_model() -> Any:
-    """Return the model of ``lead.FIELDS``; ``Any``, for a type checker can't know its columns."""
+    """Return the model of ``lead.FIELDS``.
+
+    Its columns are added at run time, so a type checker can't know them.
+    """
 
     class Lead(Model):
         """A company on its way through the pipeline, owned by one user."""
@@ -40,7 +43,7 @@ Lead = _lead_model()
 
 
 class User(Model):
-    """Somebody who owns leads."""
+    """A user of the standalone application, or of a host without its own users."""
 
     id = AutoField()
     name = TextField(unique=True)
@@ -51,7 +54,7 @@ class User(Model):
 
 
 class Token(Model):
-    """A credential of a user; the SHA-256 of the token is kept, and its first characters."""
+    """A user's bearer token: its SHA-256 in ``digest``, its first characters in ``prefix``."""
 
     id = AutoField()
     user = ForeignKeyField(User, backref="tokens")
@@ -68,7 +71,7 @@ class Token(Model):
 
 
 class DeletedLead(Model):
-    """Where a lead stood that was deleted, for a cursor that names it."""
+    """The position of a deleted or moved lead, for cursors that refer to it."""
 
     user_id = BigIntegerField()
     id = BigIntegerField()
@@ -80,7 +83,7 @@ class DeletedLead(Model):
 
 
 class Idempotency(Model):
-    """The lead that a create with an Idempotency-Key made, and the digest of its body."""
+    """A used idempotency key: the digest of the request's body, and the lead that it created."""
 
     id = AutoField()
     user_id = BigIntegerField()
@@ -93,4 +96,5 @@ class Idempotency(Model):
         table_name = "leads_idempotency"
 
 
-OWNED: tuple[Any, ...] = (Lead, DeletedLead, Idempotency)  # the tables with a column user_id
+# The tables with a column user_id that is no foreign key.
+TABLES_WITH_OWNER: tuple[Any, ...] = (Lead, DeletedLead, Idempotency)

@@ -1,4 +1,7 @@
-"""The queries on one user's leads, each one beginning with whose they are."""
+"""The queries that run often, for ``Statement``, and those of the list.
+
+Multi-tenancy: every query on leads has a condition on ``user_id``.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
@@ -24,21 +27,22 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import DeletedLead, Idempotency, Lead, Token, User
 
-Query = Any  # one of Peewee's, on models whose columns a type checker can't know
-
-SEPARATOR = ",\n"  # between two leads; within one, JSON has no line feed
-MAX_CHARACTER = 4  # bytes of UTF-8
+Query = Any  # a Peewee query; a type checker does not know the models' columns
+SEPARATOR = ",\n"  # between two leads; the JSON of a lead contains no line feed
+MAX_CHARACTER = 4  # bytes of a character in UTF-8
 SCORE_RANGE = next((low, high) for low, high in RANGES if FILTERS[low].field == "score")
 CREATED_BEFORE = next(high for _, high in RANGES if FILTERS[high].field == "created_at")
 
 
 def parameter(name: str) -> Value:
-    """Return a placeholder in a query for ``Statement``; its value is given at each run."""
+    """Return a named placeholder in a query for ``Statement``."""
     return Value(name, converter=False)
 
 
 class Statement:
-    """A query that is compiled once and run many times; every value in it is a ``parameter``.
+    """A prepared statement: a query that is compiled once and executed many times.
+
+    Every value in the query has to be a ``parameter``.
 
     Peewee takes several times as long to build and compile a page's query as SQLite to answer it:
     see ``benchmarks/pieces.py``.
@@ -49,10 +53,10 @@ class Statement:
         self.sql, self.names = query.bind(database).sql()
 
     def rows(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run it and return all rows, none for a mere write.
+        """Execute the statement and return all its rows; a write without RETURNING has none.
 
         Args:
-            values: The values of the parameters by name.
+            values: The values of the parameters by name; further ones are ignored.
 
         Raises:
             StorageUnavailableError: The database can't be used.
@@ -60,7 +64,7 @@ class Statement:
         """
         try:
             cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
-            with translated_errors:  # raised while the rows are read
+            with translated_errors:  # Peewee does not convert errors of fetchall()
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
         except PeeweeException as error:
             raise_translated(error)
@@ -77,10 +81,10 @@ def columns(names: Iterable[str] = tuple(FIELDS)) -> list[Any]:
 
 
 def insert_lead(*, of_known_user: bool) -> Query:
-    """Return the query that stores a lead and answers with its id.
+    """Return the query that inserts a lead and returns its id.
 
     Args:
-        of_known_user: Whether to store nothing for an owner who is not one of ``users``.
+        of_known_user: Whether to insert nothing for an owner who is not one of ``users``.
 
     """
     lead = {getattr(Lead, name): parameter(name) for name in FIELDS if name != "id"}
@@ -98,7 +102,7 @@ def select_lead() -> Query:
 
 
 def update_lead() -> Query:
-    """Return the query that changes the user's lead with an ``id``, and answers with the lead."""
+    """Return the query that updates the user's lead with an ``id``, and returns the lead."""
     changes = {name: parameter(name) for name in CHANGING}
     return Lead.update(changes).where(BY_ID).returning(*columns())
 
@@ -109,7 +113,7 @@ def delete_lead() -> Query:
 
 
 def keep_position() -> Query:
-    """Return the query that keeps where the user's lead with an ``id`` stands."""
+    """Return the query that copies the position of the user's lead with an ``id``."""
     kept = [DeletedLead.user_id, DeletedLead.id, DeletedLead.created_at]
     return DeletedLead.insert_from(
         Lead.select(Lead.user_id, Lead.id, Lead.created_at).where(BY_ID), kept
@@ -117,13 +121,18 @@ def keep_position() -> Query:
 
 
 def select_position(table: Any) -> Query:
-    """Return the query for where the user's lead with an ``id`` stands, or stood."""
+    """Return the query for the position of the user's lead with an ``id``.
+
+    Args:
+        table: ``Lead`` for the leads that the user has, ``DeletedLead`` for those that they had.
+
+    """
     own = table.user_id == parameter("user_id")
     return table.select(table.created_at, table.id).where(own & (table.id == parameter("id")))
 
 
 def move_lead() -> Query:
-    """Return the query that gives a lead with an ``id`` of ``old_user_id`` to ``user_id``."""
+    """Return the query that moves the lead ``id`` of ``old_user_id`` to ``user_id``."""
     changes = {name: parameter(name) for name in ("user_id", *CHANGING)}
     own = Lead.user_id == parameter("old_user_id")
     return Lead.update(changes).where(own & (Lead.id == parameter("id")))
@@ -136,18 +145,18 @@ def select_token() -> Query:
 
 
 def note_token_use() -> Query:
-    """Return the query that notes that the token ``token_id`` is used ``now``."""
+    """Return the query that sets the last use of the token ``token_id`` to ``now``."""
     used = {Token.last_used_at: parameter("now")}
     return Token.update(used).where(Token.id == parameter("token_id"))
 
 
-MINE = (Idempotency.user_id == parameter("user_id")) & (Idempotency.key == parameter("key"))
+BY_KEY = (Idempotency.user_id == parameter("user_id")) & (Idempotency.key == parameter("key"))
 
 
 def select_key() -> Query:
-    """Return the query for the ``KeyRecord`` of the user's ``key`` that is after ``since``."""
+    """Return the query for the ``KeyRecord`` of the user's ``key`` if used after ``since``."""
     record = (Idempotency.digest, Idempotency.lead_id)
-    return Idempotency.select(*record).where(MINE & (Idempotency.created_at > parameter("since")))
+    return Idempotency.select(*record).where(BY_KEY & (Idempotency.created_at > parameter("since")))
 
 
 def keep_key() -> Query:
@@ -157,14 +166,14 @@ def keep_key() -> Query:
 
 
 def sweep_keys() -> Query:
-    """Return the query that deletes the user's ``key``, and a few that are not after ``since``."""
+    """Return the query that deletes the user's ``key``, and the ``limit`` oldest expired keys."""
     expired = Idempotency.created_at <= parameter("since")
     oldest = Idempotency.select(Idempotency.id).where(expired).order_by(Idempotency.created_at)
-    return Idempotency.delete().where(MINE | Idempotency.id.in_(oldest.limit(parameter("limit"))))
+    return Idempotency.delete().where(BY_KEY | Idempotency.id.in_(oldest.limit(parameter("limit"))))
 
 
 def where(filters: Mapping[str, Any]) -> list[Expression]:
-    """Return the conditions of these filters with their values."""
+    """Return the conditions of filters, which are given with their values."""
     return [
         FILTERS[name].condition(getattr(Lead, FILTERS[name].field), FILTERS[name].bound(value))
         for name, value in filters.items()
@@ -172,11 +181,16 @@ def where(filters: Mapping[str, Any]) -> list[Expression]:
 
 
 def page_values(filters: Mapping[str, Any], after: Position | None) -> dict[str, Any]:
-    """Return what to run a page's query with; its names are those to ask for the query with.
+    """Return the parameters of a page's query; ``select_page`` takes their names.
 
-    One bound on the score becomes two. Of two ends in time, that of the filters and the position
-    after which the page begins, only the nearer one stays: SQLite may walk from either, and from
-    the wrong one through all leads between them.
+    A single bound on the score is completed to two. Of the two upper bounds on the time, the
+    filter ``created_before`` and the position, only the lower one is kept: SQLite may start its
+    index scan at either, and from the higher one it would scan all leads between them.
+
+    Args:
+        filters: The values of some of ``lead.FILTERS`` by name.
+        after: The position of the previous page's last lead; None for the first page.
+
     """
     values = {name: FILTERS[name].bound(value) for name, value in filters.items()}
     if not values.keys().isdisjoint(SCORE_RANGE):
@@ -190,9 +204,14 @@ def page_values(filters: Mapping[str, Any], after: Position | None) -> dict[str,
 
 
 def select_page(names: Collection[str]) -> Query:
-    """Return the query for a page with the filters of these names, newest first.
+    """Return the query for a page, newest first.
 
-    It has one row: the ids with commas between them, and the leads with ``SEPARATOR`` between them.
+    Its result is one row: the ids, separated by commas, and the leads as JSON, separated by
+    ``SEPARATOR``. Both are NULL if there are no leads. ``page_of`` converts it.
+
+    Args:
+        names: The names of the parameters that ``page_values`` returns.
+
     """
     if SCORE_RANGE[0] in names:
         return _in_one_row(*_newest_by_score(names))
@@ -200,7 +219,7 @@ def select_page(names: Collection[str]) -> Query:
 
 
 def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
-    """Return the query for leads with bounds on the score, and the table of scores that it needs.
+    """Return the query for leads with bounds on the score, and the CTE of scores that it needs.
 
     A range of an index is in order of time only for one score, and there are no more than 101:
     the newest leads of each one, a page at most, hold those of all. To walk the leads in order of
@@ -218,12 +237,13 @@ def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
     newest = newest.where(_conditions(of_one_score, names) & same_score)
     page = of_any.select(of_any.id).from_(scores, of_any)
     page = page.where(of_any.id.in_(_newest(newest, of_one_score)))
-    # The ids are the user's own; to ask for that again leads SQLite to another, far longer way.
+    # The ids are restricted to the user's already. A second condition on user_id would make
+    # SQLite's planner choose a far slower plan.
     return _newest(_select_json().where(Lead.id.in_(_newest(page, of_any)))), scores
 
 
 def _select_json() -> Query:
-    """Return the query for leads as JSON, after their ids.
+    """Return the query for leads: the id, and the lead as JSON.
 
     SQLite writes 50 leads as JSON in less time than it takes to make Python rows of them: see
     ``benchmarks/pieces.py``.
@@ -233,7 +253,7 @@ def _select_json() -> Query:
 
 
 def _in_one_row(leads: Query, *tables: CTE) -> Query:
-    """Return the query for a page in one row.
+    """Return the query that aggregates the leads of a page into one row.
 
     Python's sqlite3 releases the GIL at every row that it fetches, so threads that fetch 51 rows
     each contend for it: see ``benchmarks/pieces.py``. An aggregate takes its rows in the order of a
@@ -248,7 +268,7 @@ def _newest(query: Query, lead: Any = Lead) -> Query:
 
 
 def _conditions(lead: Any, names: Collection[str]) -> Expression:
-    """Return the conditions on one user's leads, but those on the score and on the count."""
+    """Return the condition on the user and all filters except those on the score."""
     conditions = [
         FILTERS[name].condition(getattr(lead, FILTERS[name].field), parameter(name))
         for name in FILTERS
@@ -262,20 +282,34 @@ def _conditions(lead: Any, names: Collection[str]) -> Expression:
 
 
 def page_of(row: tuple[str | None, str], limit: int, max_bytes: int) -> Page:
-    """Return the page that a row of ``select_page`` holds, which was run with ``limit`` + 1."""
+    """Return the page of a result of ``select_page``.
+
+    Args:
+        row: The result. The query has to be executed with ``limit + 1``: one lead more tells
+            whether there is a next page.
+        limit: The maximum number of leads.
+        max_bytes: The maximum size of the page in bytes of UTF-8.
+
+    """
     ids, leads = row
     if ids is None:
         return Page("[]", None, has_more=False)
     asked = leads if ids.count(",") < limit else leads[: leads.rindex(SEPARATOR)]
-    page = fitting(asked, max_bytes)
+    page = truncate_page(asked, max_bytes)
     if not (left_out := leads.count(SEPARATOR, len(page))):
         return Page(f"[{page}]", None, has_more=False)
     last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
     return Page(f"[{page}]", int(last_id), has_more=True)
 
 
-def fitting(leads: str, max_bytes: int) -> str:
-    """Return as many of the leads as fit into ``max_bytes`` of UTF-8, but one at least."""
+def truncate_page(leads: str, max_bytes: int) -> str:
+    """Return as many of the leads as fit into ``max_bytes`` of UTF-8, at least the first.
+
+    Args:
+        leads: Leads as JSON, separated by ``SEPARATOR``.
+        max_bytes: The maximum size.
+
+    """
     if len(leads) * MAX_CHARACTER <= max_bytes:
         return leads
     encoded, separator = leads.encode(), SEPARATOR.encode()

@@ -1,4 +1,7 @@
-"""The service for a developer's laptop: in memory, the same every time, failing when asked to."""
+"""A stub of the service for client development: deterministic, in memory, with fault injection.
+
+It is the real application on made-up leads, a fixed clock and known tokens.
+"""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -14,13 +17,13 @@ from flask import Flask, Response, request
 from leads_service.api.blueprint import blp
 from leads_service.api.cors import allow_origins
 from leads_service.api.docs import OPENAPI
-from leads_service.api.middleware import READING
+from leads_service.api.middleware import READ_METHODS
 from leads_service.api.responses import json_response
 from leads_service.app import create_app
 from leads_service.config import DEFAULTS
 from leads_service.exceptions import StorageUnusableError
 from leads_service.leads import MAX_LIMIT
-from leads_service.logging import SANE_ID
+from leads_service.logging import VALID_ID
 from leads_service.state import AppState, state_of
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 from leads_service.stub.document import describe
@@ -28,19 +31,28 @@ from leads_service.stub.faults import Faults
 from leads_service.stub.samples import fill, has_tokens, samples
 from leads_service.transfer import OnInvalid, Row
 
-NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)  # when a stub starts, whatever the time is
-END = datetime(9999, 1, 1, tzinfo=UTC)  # some room before the last moment there is
+START_TIME = datetime(2026, 11, 2, 9, tzinfo=UTC)  # what the stub's clock shows at the start
+MAX_START_TIME = datetime(9999, 1, 1, tzinfo=UTC)  # well before datetime.max
 SECOND = timedelta(seconds=1)
 
 StartResponse = Callable[..., Any]
 
 
 def _ignore(line: int, errors: dict[str, Any], row: Any) -> None:
-    """Take a row that is not valid: there is none among those that are made up."""
+    """Ignore an invalid row; generated rows are all valid."""
 
 
 class Stub:
-    """A WSGI application: the real service, for two users whose tokens are known."""
+    """A WSGI application: the service with the users alice and bob, whose tokens are known.
+
+    Requests are processed one at a time.
+
+    Attributes:
+        now: The time of the stub's clock. Each write advances it by a second.
+        faults: The fault injection.
+        app: The Flask application.
+
+    """
 
     def __init__(
         self,
@@ -53,12 +65,24 @@ class Stub:
         faults: Faults | None = None,
         log_level: str = "info",
     ):
-        """Keep ``rows`` as alice's leads, or as many as ``leads`` of alice and bob.
+        """Create the application and its leads.
 
-        A ``file`` that has leads already keeps those. ``on_invalid`` is told of bad rows, and may
-        raise. Raises StorageUnusableError for a file that is not a stub's.
+        Args:
+            leads: How many leads to generate for alice and bob together.
+            seed: The seed of the generator.
+            file: A database file. If it has leads already, they are kept and no others are
+                created. None for a database in memory.
+            rows: Rows for alice's leads, instead of generated ones.
+            on_invalid: Called with each invalid row; may raise.
+            faults: The fault injection; None for none but what requests ask for.
+            log_level: As ``LEADS_LOG_LEVEL``.
+
+        Raises:
+            StorageUnusableError: The file is not a stub's.
+            StorageUnavailableError: The file can't be opened.
+
         """
-        self.now = NOW
+        self.now = START_TIME
         self.faults = faults or Faults()
         self._lock = Lock()
         self._count = 0
@@ -70,18 +94,24 @@ class Stub:
                 raise StorageUnusableError(f"{file} is no stub's file; name another one")
             self.state.storage.migrate()
             if is_new:
-                shares = samples(leads, Random(str(seed)), NOW) if rows is None else (rows, ())
-                fill(self.state, shares, NOW, on_invalid)
+                shares = (
+                    samples(leads, Random(str(seed)), START_TIME) if rows is None else (rows, ())
+                )
+                fill(self.state, shares, START_TIME, on_invalid)
         except BaseException:
             self._database.close_for_good()
             if is_new and file is not None:
                 file.unlink()
             raise
-        self._database.keep_state()
+        self._database.save_state()
         changes = self.state.storage.export_leads(["updated_at"], {})
         last = max((updated_at for _, _, updated_at in changes), default=None)
-        # Some time after the last change, with room before the last moment that there is.
-        self._begin = max(NOW, min(datetime.fromisoformat(last), END) + SECOND) if last else NOW
+        # After the last change, but well before datetime.max.
+        self._begin = (
+            max(START_TIME, min(datetime.fromisoformat(last), MAX_START_TIME) + SECOND)
+            if last
+            else START_TIME
+        )
         self.reset()
 
     @property
@@ -90,16 +120,16 @@ class Stub:
         return state_of(self.app)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, after the delay that is asked for."""
+        """Process a request, after its delay."""
         sleep(self.faults.delay_of(environ))
         with self._lock:
             self._count += 1
-            if not SANE_ID.fullmatch(environ.get("HTTP_X_REQUEST_ID", "")):
+            if not VALID_ID.fullmatch(environ.get("HTTP_X_REQUEST_ID", "")):
                 environ["HTTP_X_REQUEST_ID"] = f"stub-{self._count}"
             return self.app(environ, start_response)
 
     def reset(self) -> None:
-        """Put the first state back: leads, clock, and the order of failures."""
+        """Restore the initial state: leads, clock, request ids, and the sequence of failures."""
         with self._lock:
             self._reset()
 
@@ -108,7 +138,12 @@ class Stub:
         self._database.close_for_good()
 
     def leads(self, user: str) -> list[dict[str, Any]]:
-        """Return all leads of alice or bob, newest first."""
+        """Return all leads of a user, newest first.
+
+        Raises:
+            AccountError: There is no such user.
+
+        """
         with self._lock:
             user_id = self.state.user_id(user)
             page = self.state.leads.page(user_id, limit=MAX_LIMIT)
@@ -126,7 +161,7 @@ class Stub:
             clock=lambda: self.now,
         )
         app.before_request(self.faults.fail)
-        app.after_request(self._settle)
+        app.after_request(self._advance_clock)
         document: Any = app.view_functions[OPENAPI]
         app.view_functions[OPENAPI] = lambda: json_response(describe(document().json))
         app.add_url_rule("/stub/reset", "stub_reset", self._reset_view, methods=["POST"])
@@ -143,14 +178,14 @@ class Stub:
         self._reset()
         return Response(status=204)
 
-    def _settle(self, response: Response) -> Response:
-        """Let a second pass with each write, and leave no order to chance."""
+    def _advance_clock(self, response: Response) -> Response:
+        """Advance the clock after a write; sort the header Allow, whose order is random."""
         if response.allow:
             response.headers["Allow"] = ", ".join(sorted(response.allow))
         wrote = (
             response.status_code < 300  # noqa: PLR2004
             and request.blueprint == blp.name
-            and request.method not in (*READING, "OPTIONS")
+            and request.method not in (*READ_METHODS, "OPTIONS")
         )
         if wrote and "Idempotency-Replayed" not in response.headers:
             self.now += SECOND

@@ -1,4 +1,4 @@
-"""The command for a laptop: the service, made up and obedient."""
+"""The command ``stub``."""
 
 from itertools import chain
 from math import isnan
@@ -20,7 +20,7 @@ from leads_service.stub.faults import Faults, seconds
 from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
-OFFER = """\
+BANNER = """\
 Leads API stub on {url}/v1/leads, documented on {url}/docs
 Tokens: {tokens}. Stop it with Ctrl-C.
 
@@ -31,7 +31,7 @@ curl -X POST {url}/stub/reset
 """  # noqa: E501  # lines to paste
 
 
-class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it takes none
+class Delay(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4
     """A delay such as ``300ms``."""
 
     name = "delay"
@@ -39,7 +39,7 @@ class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it t
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return it in seconds."""
+        """Return the delay in seconds; fail if it is malformed or too long."""
         try:
             return value if isinstance(value, float) else seconds(value)
         except ValueError as error:
@@ -50,7 +50,7 @@ class Delay(click.ParamType):  # type: ignore[type-arg]  # before click 8.4 it t
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8001,  # beside the service, which has 8000
+    default=8001,  # the service's is 8000
     show_default=True,
     help="The port; 0 for a free one.",
 )
@@ -111,5 +111,5 @@ def stub(
         except ValueError as error:
             raise click.ClickException(f"{data}: {error}") from error
     server, url = listen(application, port)
-    click.echo(OFFER.format(url=url, tokens=", ".join(TOKENS.values())))
+    click.echo(BANNER.format(url=url, tokens=", ".join(TOKENS.values())))
     server.serve_forever()

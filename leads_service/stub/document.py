@@ -1,8 +1,8 @@
-"""What a stub's OpenAPI document says beyond the service's."""
+"""The stub's additions to the OpenAPI document."""
 
 from typing import Any
 
-from leads_service.stub.faults import FAILURES
+from leads_service.stub.faults import ERROR_STATUSES
 from leads_service.stub.samples import TOKENS
 
 TOKEN_HELP = (
@@ -12,7 +12,7 @@ TOKEN_HELP = (
 PARAMETERS: dict[str, dict[str, Any]] = {
     "X-Stub-Fail": {
         "description": "Answer with this error; nothing is stored.",
-        "schema": {"type": "integer", "enum": FAILURES},
+        "schema": {"type": "integer", "enum": ERROR_STATUSES},
     },
     "X-Stub-Delay": {
         "description": "Answer late: `300ms` or `1.5s`, up to `60s`.",
@@ -31,7 +31,7 @@ RESET: dict[str, Any] = {
 
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the service's document with what a stub does when it is told to."""
+    """Add the stub's tokens, headers and reset operation to the service's document; return it."""
     components = document["components"]
     components["securitySchemes"]["leadsToken"]["description"] = TOKEN_HELP
     components["parameters"] = {

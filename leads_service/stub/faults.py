@@ -1,4 +1,4 @@
-"""What a stub does wrong when it is told to: answers late, or with an error."""
+"""Fault injection of the stub: delays and error responses."""
 
 import re
 from random import Random
@@ -10,12 +10,17 @@ from werkzeug.http import HTTP_STATUS_CODES
 from leads_service.api.responses import json_response
 
 MAX_DELAY = 60.0  # seconds
-RETRIABLE = {429, 503}
-FAILURES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
+RETRY_AFTER_STATUSES = {429, 503}
+ERROR_STATUSES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
 
 
 def seconds(text: str) -> float:
-    """Return a delay such as ``300ms`` or ``1.5s`` in seconds; ValueError for one over a minute."""
+    """Return a delay such as ``300ms`` or ``1.5s`` in seconds.
+
+    Raises:
+        ValueError: It is malformed, or longer than ``MAX_DELAY``.
+
+    """
     match = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,3})?)(ms|s)", text)
     delay = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else MAX_DELAY + 1
     if delay > MAX_DELAY:
@@ -24,30 +29,38 @@ def seconds(text: str) -> float:
 
 
 class Faults:
-    """How late answers come, in seconds, and what share of them is an error instead."""
+    """The faults of a stub; requests can ask for others by ``X-Stub-Delay`` and ``X-Stub-Fail``."""
 
     def __init__(self, delay: float = 0.0, fail_rate: float = 0.0, seed: int = 0):
+        """Create the faults.
+
+        Args:
+            delay: The delay of each response in seconds.
+            fail_rate: The probability, from 0 to 1, that a request under /v1 fails with 503.
+            seed: The seed of the random failures.
+
+        """
         self._delay = delay
         self._fail_rate = fail_rate
         self._seed = seed
         self.reset()
 
     def reset(self) -> None:
-        """Begin with the first of the failures again."""
+        """Restart the sequence of random failures."""
         self._random = Random(self._seed)
 
     def delay_of(self, environ: dict[str, Any]) -> float:
-        """Return how many seconds to wait before a request is answered."""
+        """Return the delay of a request in seconds; none for a CORS preflight."""
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return 0.0
         try:
             return seconds(environ.get("HTTP_X_STUB_DELAY", f"{self._delay:.3f}s"))
         except ValueError:
-            return 0.0  # fail() says what is wrong with it
+            return 0.0  # fail() returns the error
 
     def fail(self) -> Response | None:
-        """Answer with an error if the request asks for it, or if it is its turn."""
-        if request.method == "OPTIONS":  # a browser's preflight; what follows is to fail
+        """Return the error that the request asks for, or a random one; None to process it."""
+        if request.method == "OPTIONS":  # a CORS preflight; the actual request is to fail
             return None
         try:
             seconds(request.headers.get("X-Stub-Delay", "0s"))
@@ -55,7 +68,7 @@ class Faults:
             return _error(400, f"X-Stub-Delay: {error}.")
         wanted = request.headers.get("X-Stub-Fail")
         if wanted is not None:
-            if wanted not in map(str, FAILURES):
+            if wanted not in map(str, ERROR_STATUSES):
                 return _error(400, f"X-Stub-Fail: {wanted!r} is no status of an error.")
             return _error(int(wanted), "The stub was asked for this by X-Stub-Fail.")
         if request.path.startswith("/v1/") and self._random.random() < self._fail_rate:
@@ -65,4 +78,6 @@ class Faults:
 
 def _error(status: int, message: str) -> Response:
     payload = {"code": status, "status": HTTP_STATUS_CODES[status], "message": message}
-    return json_response(payload, status, {"Retry-After": "1"} if status in RETRIABLE else None)
+    return json_response(
+        payload, status, {"Retry-After": "1"} if status in RETRY_AFTER_STATUSES else None
+    )

@@ -1,4 +1,4 @@
-"""Leads that look like real ones."""
+"""Generated leads that look like real ones, and the users who own them."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -39,7 +39,15 @@ NOTES = (
 def fill(
     state: AppState, shares: Iterable[Iterable[Row]], now: datetime, on_invalid: OnInvalid
 ) -> None:
-    """Add the users with their tokens, and store each one's share of the rows."""
+    """Add the users with their tokens, and import their leads.
+
+    Args:
+        state: The application's state.
+        shares: For each of ``USERS``, the rows of the user's leads.
+        now: When a lead is created whose row does not say.
+        on_invalid: Called with each invalid row; may raise.
+
+    """
     for name, rows in zip(USERS, shares, strict=True):
         owner = owned_by(state.accounts.add_user(name))
         confirm = state.leads.confirm_users
@@ -50,17 +58,21 @@ def fill(
 
 
 def has_tokens(state: AppState) -> bool:
-    """Return whether a database is a stub's: no other has tokens that everybody may know."""
+    """Return whether a database is a stub's: only those have the well-known tokens."""
     try:
         return state.accounts.has_token(TOKENS["alice"])
-    except StorageUnavailableError:  # there is no such table
+    except StorageUnavailableError:  # the table does not exist
         return False
 
 
 def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[Row]]:
-    """Return this many rows as an import takes them, for two users: three quarters, and the rest.
+    """Return generated rows for an import: three quarters for alice, the rest for bob.
 
-    They are of the year before ``now``.
+    Args:
+        count: How many in total.
+        random: The random generator.
+        now: The end of the year in which they were created.
+
     """
     rows = list(_rows(count, random, now))
     share = count - count // 4

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, RAISE, Schema, fields
 
-from leads_service.api.parsing import MAX_READ, MAX_READ_LENGTH, StrictParser
+from leads_service.api.parsing import MAX_CACHED_QUERIES, MAX_CACHED_QUERY_LENGTH, StrictParser
 
 
 class NumberSchema(Schema):
@@ -73,9 +73,9 @@ def test_the_same_is_read_once(client: FlaskClient) -> None:
 
 
 def test_what_is_remembered_is_bounded(client: FlaskClient) -> None:
-    for number in (*range(MAX_READ + 1), 0):
+    for number in (*range(MAX_CACHED_QUERIES + 1), 0):
         client.get(f"/number?limit={number}")
-    assert NumberSchema.reads == MAX_READ + 2, "the first one was forgotten"
+    assert NumberSchema.reads == MAX_CACHED_QUERIES + 2, "the first one was forgotten"
     for _ in range(2):
-        client.get(f"/number?limit={'0' * MAX_READ_LENGTH}1")
-    assert NumberSchema.reads == MAX_READ + 4, "one so long is not remembered"
+        client.get(f"/number?limit={'0' * MAX_CACHED_QUERY_LENGTH}1")
+    assert NumberSchema.reads == MAX_CACHED_QUERIES + 4, "one so long is not remembered"

@@ -15,7 +15,7 @@ from leads_service.cli import commands
 from leads_service.leads import LeadService
 from leads_service.logging import logger
 from leads_service.state import EXTENSION, AppState
-from leads_service.storage.models import OWNED
+from leads_service.storage.models import TABLES_WITH_OWNER
 from tests.helpers import APART, Answer, Clock, Run, answer_of
 
 WithScorer = Callable[[Any], LeadService]
@@ -67,7 +67,7 @@ def rows_of(service: AppState) -> Callable[[int], int]:
     def rows_of(user_id: int) -> int:
         return sum(
             table.select().where(table.user_id == user_id).count(service.storage.database)
-            for table in OWNED
+            for table in TABLES_WITH_OWNER
         )
 
     return rows_of

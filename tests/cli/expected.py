@@ -4,7 +4,7 @@ import re
 import sqlite3
 
 from leads_service.storage.sqlite.database import has_safe_wal_reset
-from leads_service.storage.sqlite.storage import WAL_RESET
+from leads_service.storage.sqlite.storage import WAL_RESET_WARNING
 
 TOKEN = re.compile(r"leads_[\w-]{43}\n")
 USERS = "ID  NAME  CREATED\n"
@@ -18,7 +18,7 @@ lost               0    0.0%
 
 Conversion rate: 0.0% (0 of 0 leads)
 """
-SQLITE = f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}\n"
+SQLITE = f"SQLite: {sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET_WARNING}\n"
 PIPELINE = """\
 new                3   30.0%  ████████████████████████████████████████
 contacted          1   10.0%  █████████████

@@ -8,7 +8,7 @@ import pytest
 from leads_service.exceptions import ScorerError
 from leads_service.scoring import points_by_stage
 from leads_service.state import AppState
-from leads_service.storage.database import BATCH
+from leads_service.storage.database import MOVE_BATCH
 from leads_service.storage.models import Idempotency
 from leads_service.storage.sqlite import storage
 from tests.cli.conftest import WithScorer
@@ -72,7 +72,7 @@ def test_a_lead_of_the_last_moment_there_is(run: Run, alice: Caller, bob: Caller
 
 @pytest.fixture(params=[1, 10_000], ids=["indexes made anew", "indexes stay"])
 def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "MANY", request.param)
+    monkeypatch.setattr(storage, "MIN_ROWS_TO_REINDEX", request.param)
 
 
 @pytest.mark.usefixtures("many")
@@ -84,7 +84,7 @@ def test_many_leads_all_or_none(
     with_scorer: WithScorer,
     rows_of: Callable[[int], int],
 ) -> None:
-    count = BATCH + 1
+    count = MOVE_BATCH + 1
     for company_id in range(1, count + 1):
         service.leads.create(alice.id, {"company_id": company_id})
 

@@ -10,7 +10,7 @@ from flask import Flask
 from leads_service import create_app
 from leads_service.leads import LeadService
 from leads_service.state import EXTENSION, AppState
-from leads_service.storage.models import OWNED
+from leads_service.storage.models import TABLES_WITH_OWNER
 from tests.cli.conftest import WithScorer
 from tests.helpers import Caller, Clock, Run, companies, create, leads
 from tests.scorers import raises
@@ -24,7 +24,7 @@ def test_every_table_of_a_users_is_known(service: AppState) -> None:
         if "user_id" in [column.name for column in database.get_columns(table)]
     }
     # Tokens go with their user, and only then.
-    assert {table._meta.table_name for table in OWNED} == with_user - {"leads_token"}
+    assert {table._meta.table_name for table in TABLES_WITH_OWNER} == with_user - {"leads_token"}
 
 
 def test_remove_a_user_without_leads(run: Run, alice: Caller, bob: Caller) -> None:

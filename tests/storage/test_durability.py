@@ -230,7 +230,7 @@ def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
     alice: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 100)
-    monkeypatch.setattr(sqlite, "MAX_LOG", 100)
+    monkeypatch.setattr(sqlite, "MAX_WAL_PAGES", 100)
     log = Path(f"{service.storage.database.database}-wal")
 
     def grow(count: int) -> int:
@@ -244,7 +244,7 @@ def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
         size = grow(110)
         assert grow(50) > size
         reader.execute("ROLLBACK")
-    size = grow(sqlite.CHECKPOINT_AGAIN)
+    size = grow(sqlite.CHECKPOINT_RETRY_INTERVAL)
     assert grow(100) == size, "it did not wait for another hundred"
 
 

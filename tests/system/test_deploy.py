@@ -16,7 +16,7 @@ import yaml
 from leads_service import config
 from leads_service.api.parsing import MAX_BODY
 from leads_service.cli import commands
-from leads_service.cli.server import MAX_CONNECTIONS, OTHER_FILES, STOP_WITHIN
+from leads_service.cli.server import MAX_CONNECTIONS, RESERVED_FILES, STOP_TIMEOUT
 from tests.helpers import BIN, ROOT, Caller, free_port, serve
 
 DEPLOY = ROOT / "deploy"
@@ -175,13 +175,13 @@ def test_compose_replicates_the_database_of_the_service() -> None:
 
 
 def test_a_stop_waits_for_the_requests_in_flight() -> None:
-    assert seconds(SERVICES["leads"]["stop_grace_period"]) > STOP_WITHIN
-    assert seconds(unit("leads-service.service")["TimeoutStopSec"]) > STOP_WITHIN
+    assert seconds(SERVICES["leads"]["stop_grace_period"]) > STOP_TIMEOUT
+    assert seconds(unit("leads-service.service")["TimeoutStopSec"]) > STOP_TIMEOUT
 
 
 def test_every_worker_may_open_a_file_for_each_connection() -> None:
     files = int(unit("leads-service.service")["LimitNOFILE"])
-    assert files >= MAX_CONNECTIONS + OTHER_FILES
+    assert files >= MAX_CONNECTIONS + RESERVED_FILES
 
 
 def test_the_proxy_hangs_up_first() -> None:

@@ -14,7 +14,7 @@ from leads_service.cli import commands
 from leads_service.cli.openapi import openapi_command
 from leads_service.cli.server import serve
 from leads_service.config import SETTINGS
-from leads_service.stub.command import OFFER, stub
+from leads_service.stub.command import BANNER, stub
 from leads_service.stub.samples import TOKENS
 from tests.helpers import BIN, README, ROOT, free_port, running, wait_until_ready
 
@@ -133,7 +133,7 @@ def test_who_follows_the_readme_meets_no_port_that_is_taken() -> None:
 def test_the_stub_of_the_readme() -> None:
     (expected,) = re.findall(r"```text\n\$ leads-service stub\n(.*?)```", README, re.DOTALL)
     url = f"http://127.0.0.1:{default_port(stub)}"
-    assert OFFER.format(url=url, tokens=", ".join(TOKENS.values())) + "\n" == expected
+    assert BANNER.format(url=url, tokens=", ".join(TOKENS.values())) + "\n" == expected
 
 
 def test_readme_names_every_command() -> None:

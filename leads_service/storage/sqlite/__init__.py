@@ -1,4 +1,4 @@
-"""All that only SQLite speaks."""
+"""The engine for SQLite, and everything in the package that is specific to SQLite."""
 
 import os
 from contextlib import suppress
@@ -10,10 +10,14 @@ from leads_service.storage.sqlite.storage import SqliteFileStorage
 
 
 def open_url(url: str, busy_timeout: float) -> SqliteFileStorage:
-    """Return the storage on the file that a URL names, which need not exist.
+    """Return the storage on the file that a URL names; the file need not exist.
+
+    Args:
+        url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``.
+        busy_timeout: For how many seconds a write waits for the write lock.
 
     Raises:
-        ConfigError: The URL names no file, or one that can't be written.
+        ConfigError: The URL does not name a file, or the file can't be written.
 
     """
     file = _file(url)
@@ -29,13 +33,13 @@ def open_url(url: str, busy_timeout: float) -> SqliteFileStorage:
 
 
 def _file(url: str) -> Path:
-    with suppress(ValueError):  # no URL at all
+    with suppress(ValueError):  # not a URL
         parts = urlsplit(url)
         path = unquote(parts.path).removeprefix("/")
         beyond_the_path = parts.netloc or parts.query or parts.fragment
         named = path not in ("", ":memory:") and "\0" not in path
         if parts.scheme == "sqlite" and named and not beyond_the_path:
-            return Path(path).resolve()  # SQLite keeps its log beside the file, not beside a link
+            return Path(path).resolve()  # SQLite keeps the WAL beside the file, not beside a link
     raise ConfigError(
         "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
         f"with %23, %25 and %3F for #, % and ?, not {url!r}"

@@ -1,4 +1,7 @@
-"""Copies of SQLite files: made while they are in use, checked, and put back."""
+"""Online backups of SQLite files, integrity checks, and restoring.
+
+Backups are made with https://www.sqlite.org/backup.html while the database is in use.
+"""
 
 import os
 import sqlite3
@@ -11,19 +14,23 @@ from tempfile import mkstemp
 from leads_service.exceptions import StorageUnusableError
 
 
-def back_up(store: Path, target: Path, *, replace: bool) -> None:
-    """Copy a database as it is at one moment, as ``Storage.back_up`` says.
+def back_up(database_file: Path, target: Path, *, replace: bool) -> None:
+    """Write a snapshot of a database to a file; see ``Storage.back_up``.
 
     Args:
-        store: The database file.
-        target: The file to copy it to.
-        replace: Whether to replace that file.
+        database_file: The database.
+        target: The file to write.
+        replace: Whether to replace ``target`` if it exists.
+
+    Raises:
+        StorageUnusableError: There is no database, ``target`` can't be written or must not be
+            replaced, or the copy is damaged.
 
     """
-    if not store.exists():
-        raise StorageUnusableError(f"there is no store at {store} yet; nothing to back up")
+    if not database_file.exists():
+        raise StorageUnusableError(f"there is no store at {database_file} yet; nothing to back up")
     target = target.resolve()
-    if target in (store, *sidecar_files(store)):
+    if target in (database_file, *sidecar_files(database_file)):
         raise StorageUnusableError(
             f"{target} is the store itself, or a part of it; name another file"
         )
@@ -35,50 +42,59 @@ def back_up(store: Path, target: Path, *, replace: bool) -> None:
         raise StorageUnusableError(
             f"{left[0]} belongs to a database; name another file, or remove it"
         )
-    with copied(store, target.parent) as copy:
+    with temporary_copy(database_file, target.parent) as copy:
         replace_durably(copy, target)
 
 
 def restore(
-    backup: Path, store: Path, migrate: Callable[[Path, Path], None], *, replace: bool
+    backup: Path, database_file: Path, migrate: Callable[[Path, Path], None], *, replace: bool
 ) -> Path | None:
-    """Put a backup in a database's place, as ``Storage.restore`` says.
+    """Replace a database by a backup; see ``Storage.restore``.
 
     Args:
-        backup: The file with the backup.
-        store: The database file.
-        migrate: Called with a copy of the backup and the backup; migrates the copy.
-        replace: Whether to set aside a database that has data.
+        backup: The backup.
+        database_file: The database.
+        migrate: Migrates a copy of the backup; called with the copy and, for messages, the backup.
+        replace: Whether to replace a database that has data.
+
+    Returns:
+        The new path of the previous database; None if there was none.
+
+    Raises:
+        StorageUnusableError: The backup can't be used, a process has the database open, or it has
+            data and must not be replaced.
 
     """
     if not backup.is_file():
         raise StorageUnusableError(f"there is no file {backup}")
-    if store.exists() and store.samefile(backup):
+    if database_file.exists() and database_file.samefile(backup):
         raise StorageUnusableError(f"{backup} is the store itself")
-    has_data = store.exists() and _has_data(store)
+    has_data = database_file.exists() and _has_data(database_file)
     if has_data and not replace:
         raise StorageUnusableError(
-            f"{store} has data; with --replace it is kept aside, and the backup takes its place"
+            f"{database_file} has data; with --replace it is kept aside, "
+            "and the backup takes its place"
         )
-    with copied(backup, store.parent) as copy:
+    with temporary_copy(backup, database_file.parent) as copy:
         migrate(copy, backup)
-        copy_ownership(copy, store)
-        aside = set_aside(store)
-        replace_durably(copy, store)
+        copy_ownership(copy, database_file)
+        aside = set_aside(database_file)
+        replace_durably(copy, database_file)
     return aside
 
 
-def _has_data(store: Path) -> bool:
+def _has_data(database_file: Path) -> bool:
     """Return whether a database has users or leads.
 
-    To leave WAL mode takes the file for oneself alone. It also puts all of the log into the file.
+    Leaving WAL mode needs exclusive access, and so detects other processes. It also checkpoints
+    the WAL into the file.
 
     Raises:
-        StorageUnusableError: A process has it open.
+        StorageUnusableError: Another process has it open, or it can't be read.
 
     """
     try:
-        with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as database:
+        with closing(sqlite3.connect(database_file, timeout=0, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = delete")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
             rows = {
@@ -88,16 +104,21 @@ def _has_data(store: Path) -> bool:
             return any(database.execute(rows[name]).fetchone() for name in rows.keys() & tables)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise StorageUnusableError(f"{store} is in use; stop the server first") from error
-        raise StorageUnusableError(f"{store}: {error}") from error
-    except sqlite3.DatabaseError:  # no database: somebody may want to see what it is
+            raise StorageUnusableError(
+                f"{database_file} is in use; stop the server first"
+            ) from error
+        raise StorageUnusableError(f"{database_file}: {error}") from error
+    except sqlite3.DatabaseError:  # not a database: keep it, rather than overwrite it
         return True
 
 
-def problems(store: Path) -> list[str]:
-    """Return what SQLite finds wrong with a file, at most 100 lines; none if it is sound."""
+def problems(database_file: Path) -> list[str]:
+    """Return the problems that SQLite finds in a file: a line for each, none if it is sound.
+
+    SQLite reports the first 100 errors of integrity.
+    """
     try:
-        with closing(connect(store)) as database:
+        with closing(connect(database_file)) as database:
             found = [str(line) for (line,) in database.execute("PRAGMA integrity_check")]
             rows = database.execute("PRAGMA foreign_key_check").fetchall()
     except sqlite3.Error as error:
@@ -107,39 +128,61 @@ def problems(store: Path) -> list[str]:
 
 
 def sidecar_files(file: Path) -> list[Path]:
-    """Return the files that SQLite may keep beside a database file, and take for a new one's."""
+    """Return the paths of the files that SQLite may keep beside a database: WAL, index, journal.
+
+    SQLite would apply a left-over one to a new database of the same name.
+    """
     return [file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal")]
 
 
-def set_aside(store: Path) -> Path | None:
-    """Keep the store under another name, and move what is left of it out of the way."""
-    if not any(path.exists() for path in (store, *sidecar_files(store))):
+def set_aside(database_file: Path) -> Path | None:
+    """Rename a database's sidecar files, and give the database file a second name.
+
+    The file keeps its own name as well, so that there is a database at any moment until
+    ``replace_durably`` replaces it.
+
+    Returns:
+        The new name; None if there was neither a database nor a sidecar file.
+
+    """
+    if not any(path.exists() for path in (database_file, *sidecar_files(database_file))):
         return None
-    stem = f"{store.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-    aside = store.with_name(stem)
-    if store.exists():
-        os.link(store, aside)  # until the other one is there, it keeps its own name too
-    for path, other in zip(sidecar_files(store), sidecar_files(aside), strict=True):
+    stem = f"{database_file.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    aside = database_file.with_name(stem)
+    if database_file.exists():
+        os.link(database_file, aside)
+    for path, other in zip(sidecar_files(database_file), sidecar_files(aside), strict=True):
         if path.exists():
             path.rename(other)
     return aside
 
 
-def copy_ownership(copy: Path, store: Path) -> None:
-    """Give a copy the owner of the file that it replaces, or of the folder that it comes into."""
-    model = (store if store.exists() else store.parent).stat()
-    with suppress(PermissionError):  # it takes root to give a file away
+def copy_ownership(copy: Path, database_file: Path) -> None:
+    """Give a copy the owner of the file that it will replace, or of the folder if there is none."""
+    model = (database_file if database_file.exists() else database_file.parent).stat()
+    with suppress(PermissionError):  # only root may change a file's owner
         os.chown(copy, model.st_uid, model.st_gid)
 
 
 def connect(file: Path) -> sqlite3.Connection:
-    """Open a file that is there; without mode=rw, SQLite would make one that is not."""
+    """Open an existing file; without ``mode=rw`` SQLite would create a missing one."""
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
 
 
 @contextmanager
-def copied(source: Path, folder: Path) -> Iterator[Path]:
-    """Yield a sound copy, for its owner alone, that is gone after the block unless it was moved."""
+def temporary_copy(source: Path, folder: Path) -> Iterator[Path]:
+    """Yield a checked copy of a database, which is deleted after the block unless it was moved.
+
+    Only its owner can read it.
+
+    Args:
+        source: The database.
+        folder: Where to create the copy.
+
+    Raises:
+        StorageUnusableError: There is no such folder, ``source`` can't be copied, or it is damaged.
+
+    """
     if not folder.is_dir():
         raise StorageUnusableError(f"the folder {folder} does not exist; create it")
     descriptor, name = mkstemp(prefix=".leads-", dir=folder)
@@ -151,8 +194,8 @@ def copied(source: Path, folder: Path) -> Iterator[Path]:
                 closing(connect(source)) as original,
                 closing(sqlite3.connect(copy)) as database,
             ):
-                original.backup(database)  # in one step: as it was when it began
-                database.execute("PRAGMA journal_mode = delete")  # one file, without a log
+                original.backup(database)  # in one step, and thus a snapshot
+                database.execute("PRAGMA journal_mode = delete")  # one file, without a WAL
         except sqlite3.Error as error:
             raise StorageUnusableError(f"{source} can't be copied: {error}") from error
         if found := problems(copy):
@@ -164,7 +207,7 @@ def copied(source: Path, folder: Path) -> Iterator[Path]:
 
 
 def replace_durably(file: Path, place: Path) -> None:
-    """Move a file to its place in a way that a power cut can't spoil."""
+    """Rename a file to ``place``, atomically and durably: fsync, rename, fsync the folder."""
     _flush(file)
     file.replace(place)
     _flush(place.absolute().parent)

@@ -1,4 +1,9 @@
-"""What only SQLite speaks: its connections, transactions, flushes and pragmas."""
+"""A Peewee database on a SQLite file: connection pool, transactions, fsync, checkpoints.
+
+Terms: SQLite appends commits to the write-ahead log (WAL, ``-wal``), whose index (``-shm``) is
+shared memory. A checkpoint copies the WAL's pages into the database file; the next write
+transaction may then overwrite the WAL from its start. https://www.sqlite.org/wal.html
+"""
 
 import atexit
 import logging
@@ -20,58 +25,71 @@ from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_w
 logger = logging.getLogger(__name__)
 
 PRAGMAS = {
-    # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
-    # Of a database that exists it changes nothing.
+    # A lead changes about ten pages, mostly by one row: half the page size, half the bytes written.
+    # It has no effect on an existing database.
     "page_size": 2048,  # bytes
-    "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
+    "synchronous": "normal",  # no fsync by SQLite at a commit: Sqlite.commit() does a group commit
     "foreign_keys": 1,
-    "secure_delete": 1,  # what is deleted or replaced is overwritten with zeros in the file
+    "secure_delete": 1,  # overwrite deleted content with zeros
     "wal_autocheckpoint": 0,  # Sqlite.checkpoint() instead
 }
-CHECKPOINT_INTERVAL = 400  # rows that a process has changed; a lead's are on some ten pages
-MAX_LOG = 8000  # pages; of a longer log, which a reader has kept from beginning anew,
-CHECKPOINT_AGAIN = 20  # rows later another try is made
-MAX_IDLE_CONNECTIONS = 16  # twice the threads of a worker of ours
-CHUNK = 2**20  # bytes
+CHECKPOINT_INTERVAL = 400  # rows changed by a process; a lead's are on about ten pages
+# A reader can keep the WAL from being reset. If it is longer than this, the next checkpoint follows
+# sooner.
+MAX_WAL_PAGES = 8000
+CHECKPOINT_RETRY_INTERVAL = 20  # rows changed by a process
+MAX_IDLE_CONNECTIONS = 16  # twice config.THREADS
+CHUNK_SIZE = 2**20  # bytes
 
-# Versions without the WAL-reset bug.
+# The first version without the WAL-reset bug in each older series that has a fix.
 SAFE_IN_SERIES: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
 
-flush = getattr(os, "fdatasync", os.fsync)  # macOS has the second only
+flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class OpenFiles:
-    """The database file and its write-ahead log, as a process has opened them.
+    """The database file, its WAL and its index, as this process has opened them.
 
-    The log's descriptor is opened once: the system tells of a write that failed once for each
-    descriptor, and of none that failed before it was opened. No lock of SQLite's is on the log that
-    closing the descriptor would drop: those of a WAL database are on the other two files.
+    The WAL has one file descriptor for fsync, which stays open: the kernel reports a failed write
+    once per descriptor, and only to descriptors that were open when it failed. Closing a
+    descriptor drops the process's POSIX locks on the file, but SQLite has none on the WAL: in WAL
+    mode it locks the database file and the index.
 
-    A connection of their own serves what no thread's connection can do: a checkpoint while the
-    thread has the write lock, and saving a log that was removed.
+    A separate connection makes the checkpoints, which a connection within a transaction can't do,
+    and saves the content of a WAL that somebody has deleted.
     """
 
     def __init__(self, file: str, timeout: float):
-        """Open them; wait for ``timeout`` seconds where another process has them for itself."""
+        """Open the files.
+
+        Args:
+            file: The path of the database file.
+            timeout: For how many seconds to wait for a process that has locked them exclusively.
+
+        Raises:
+            sqlite3.Error: They can't be opened.
+
+        """
         self._file, self._log_file, self._index_file = file, f"{file}-wal", f"{file}-shm"
         self._log: int | None = None
         self._connection = Connection(file, timeout=timeout, check_same_thread=False)
         try:
-            self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log
+            self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the WAL
         except sqlite3.Error:
             self._connection.close()
             raise
-        with suppress(FileNotFoundError):  # a database that is not in WAL mode
+        with suppress(FileNotFoundError):  # the database is not in WAL mode
             self._log = os.open(self._log_file, os.O_RDONLY)
-            _flush_folder(file)  # the log may be new: its name has to be on the disk as well
+            _flush_folder(file)  # a new WAL's directory entry has to be durable as well
         self._file_identity = _identity(file)
         self._log_identity = _identity(self._log_file)
         self._index_identity = _identity(self._index_file)
 
     def are_current(self) -> bool:
-        """Return whether the files still are the ones that were opened.
+        """Return whether the paths still refer to the files that were opened.
 
-        Those that lock another index (-shm) don't see each other's locks.
+        The index matters too: SQLite's locks are on it, so processes with different indexes do not
+        see each other's locks.
         """
         return (
             self.is_file_current()
@@ -80,21 +98,27 @@ class OpenFiles:
         )
 
     def is_file_current(self) -> bool:
-        """Return whether the database file still is the one that was opened."""
+        """Return whether the path still refers to the database file that was opened."""
         return _identity(self._file) == self._file_identity
 
     def checkpoint(self) -> int:
-        """Copy the log's pages into the file, but those that a reader still needs as they were.
+        """Make a passive checkpoint, which skips pages that a reader still needs as they were.
 
-        Return how many pages the log has.
+        Returns:
+            How many pages the WAL has.
+
+        Raises:
+            sqlite3.Error: The checkpoint failed.
+
         """
         result = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return int(result[1])
 
     def close(self) -> None:
-        """Close the connection, saving what a log holds that was removed, itself or its index.
+        """Close the connection.
 
-        While nobody has made another one, what is in the log can still go into the file.
+        If somebody has deleted the WAL or the index, and nobody has created a new one, commits in
+        the deleted WAL can still be saved, and are: by a checkpoint.
         """
         are_unchanged = _identity(self._log_file) in (None, self._log_identity) and _identity(
             self._index_file
@@ -105,30 +129,36 @@ class OpenFiles:
         self._connection.close()
 
     def flush(self) -> None:
-        """Wait until the log is on the disk; raises OSError.
+        """Wait until the WAL is on the disk; do nothing without one (SQLite flushes the file then).
 
-        Without a log SQLite has flushed the file itself.
+        Raises:
+            OSError: The flush failed.
+
         """
         if self._log is not None:
             flush(self._log)
 
     def rewrite_log(self) -> None:
-        """Write the log's bytes over themselves and flush them; raises OSError.
+        """Rewrite the WAL in place with its own content, and flush it.
 
-        A flush that failed leaves pages in the cache that the system takes for written. Written
-        again they count as unwritten. To be called with SQLite's write lock held: readers find
-        the same bytes at any moment.
+        A failed fsync leaves pages in the page cache that the kernel considers clean. Rewriting
+        marks them dirty, so that the next fsync writes them. The caller holds SQLite's write lock;
+        readers see the same bytes at any moment.
+
+        Raises:
+            OSError: The WAL can't be read, written or flushed.
+
         """
         if self._log is None:
             return
         offset = 0
         with open(self._log_file, "r+b", buffering=0) as log:
-            while chunk := os.pread(log.fileno(), CHUNK, offset):
+            while chunk := os.pread(log.fileno(), CHUNK_SIZE, offset):
                 offset += os.pwrite(log.fileno(), chunk, offset)
         flush(self._log)
 
     def __del__(self) -> None:
-        """Close the log's descriptor: no connection that may want to flush it is left."""
+        """Close the WAL's descriptor: no connection that could still need it is left."""
         if self._log is not None:
             os.close(self._log)
 
@@ -142,7 +172,7 @@ def _flush_folder(file: str) -> None:
 
 
 def _identity(path: str) -> tuple[int, ...] | None:
-    """Return a file's inode and device; None if there is none."""
+    """Return a file's inode and device; None if there is no such file."""
     try:
         return os.stat(path)[1:3]
     except OSError:
@@ -150,7 +180,12 @@ def _identity(path: str) -> tuple[int, ...] | None:
 
 
 class Connection(sqlite3.Connection):
-    """A connection to a file that exists: SQLite's own way would make one that does not."""
+    """A connection to an existing file, which SQLite by default would create.
+
+    Attributes:
+        files: The files that were current when the connection was opened.
+
+    """
 
     files: OpenFiles
 
@@ -168,35 +203,50 @@ class Connection(sqlite3.Connection):
 class Sqlite(PoolableDatabase):
     """A SQLite database for many threads and processes.
 
-    Connections belong to the database, not to threads, which take one for each request and give it
-    back: a connection that a thread keeps is closed while the interpreter takes the thread apart,
-    and closing it there crashed the process (https://github.com/python/cpython/issues/119585).
+    Connections are pooled: a thread takes one for each request and returns it. A connection kept in
+    a thread-local is closed while the interpreter destroys the thread, and closing it there crashed
+    the process (https://github.com/python/cpython/issues/119585).
     """
 
     connection: Callable[[], Connection]
 
     def __init__(self, file: str, *, busy_timeout: float = 5, **options: Any):
-        """``busy_timeout``: for how many seconds a transaction that is to write waits to begin."""
+        """Create the database; the file is not opened yet.
+
+        Args:
+            file: The path of the database file.
+            busy_timeout: For how many seconds a write transaction waits for the write lock.
+            options: Further ones of ``SqliteDatabase``.
+        """
         self._pool_lock = Lock()
         self._idle: list[Connection] = []
-        self._files: OpenFiles | None = None  # those of new connections
+        self._files: OpenFiles | None = None  # of the pool's connections; replaced if deleted
         super().__init__(
             file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
         )
         self._write_lock = WriteLock()
         self._group_commit = GroupCommit()
-        self._uncopied = 0  # rows that were changed since the last checkpoint of this process
+        self._rows_since_checkpoint = 0  # rows changed since this process's last checkpoint
         _databases.add(self)
 
     def create_file(self) -> None:
-        """Make the file, for its owner alone, if there is none."""
-        with suppress(OSError):  # that it is there, or can't be made, is for SQLite to see
+        """Create the file, readable by its owner only, if there is none."""
+        with suppress(OSError):  # SQLite reports a file that can't be created
             os.close(os.open(self.database, os.O_CREAT | os.O_EXCL, 0o600))
 
     # Connections
 
     def connect(self, reuse_if_open: bool = False) -> bool:
-        """Take a connection for this thread; return whether it had none.
+        """Take a connection from the pool for this thread.
+
+        Args:
+            reuse_if_open: Whether the thread may have one already.
+
+        Returns:
+            Whether the thread had none.
+
+        Raises:
+            OperationalError: The thread has one already, or the file can't be opened.
 
         Raises:
             OperationalError: The thread has one, or none can be opened.
@@ -216,9 +266,9 @@ class Sqlite(PoolableDatabase):
                 if self._is_current(connection):
                     return connection
                 connection.close()
-                self._leave_files()
+                self._discard_files()
             if self._files is not None and not self._files.are_current():
-                self._leave_files()
+                self._discard_files()
             if self._files is None:
                 self._files = OpenFiles(self.database, self.timeout)
             connection = self.new_connection()
@@ -236,16 +286,16 @@ class Sqlite(PoolableDatabase):
                 connection.close()
 
     def close_for_good(self) -> None:
-        """Close this thread's connection and those that are idle.
+        """Close this thread's connection and the idle ones.
 
-        Those that other threads have are closed when they are given back.
+        Those of other threads are closed when they are returned to the pool.
         """
         with self._pool_lock:
-            self._leave_files()
+            self._discard_files()
         self.close()
 
-    def _leave_files(self) -> None:
-        """Let no connection to the files be used any longer than it is already."""
+    def _discard_files(self) -> None:
+        """Close the idle connections; those in use are closed when they are returned."""
         if self._files is not None:
             self._files.close()
             self._files = None
@@ -253,19 +303,26 @@ class Sqlite(PoolableDatabase):
             self._idle.pop().close()
 
     def _is_current(self, connection: Connection) -> bool:
-        """Return whether what is read over a connection is what is there.
+        """Return whether a connection reads the file that the path refers to now.
 
-        A log that was removed matters to writes, which look for it. Reads need not.
+        A deleted WAL matters to writes only, and those check for it.
         """
         return connection.files is self._files and connection.files.is_file_current()
 
     # Transactions
 
     def begin(self, lock_type: str | None = None) -> None:
-        """Begin a transaction.
+        """Begin a transaction, with the process's write lock held.
 
-        Raises OperationalError if others hold the lock for too long, or if the disk has failed to
-        take what was committed before, and still does.
+        If due, it makes a checkpoint first.
+
+        Args:
+            lock_type: ``IMMEDIATE`` to take SQLite's write lock now.
+
+        Raises:
+            OperationalError: The lock is held by others for too long, or earlier commits could not
+                be flushed to the disk and still can't.
+
         """
         self._write_lock.acquire(self.timeout)
         try:
@@ -275,15 +332,15 @@ class Sqlite(PoolableDatabase):
             except OperationalError as error:
                 if "readonly" not in str(error):
                     raise
-                is_writable = False  # the file was not when it was opened
+                is_writable = False  # it was read-only when it was opened, and may not be any more
             if not is_writable:
                 self.close_for_good()
                 self._begin(lock_type)
             if self._group_commit.has_failed:
                 self._rewrite_log()
-            if self._uncopied >= CHECKPOINT_INTERVAL:
-                self._copy_log()
-                # SQLite begins the log anew for a transaction that finds all of it copied.
+            if self._rows_since_checkpoint >= CHECKPOINT_INTERVAL:
+                self._checkpoint_locked()
+                # SQLite resets a fully checkpointed WAL only at the start of a write transaction.
                 super().rollback()
                 self._begin(lock_type)
         except BaseException:
@@ -291,7 +348,8 @@ class Sqlite(PoolableDatabase):
             raise
 
     def _begin(self, lock_type: str | None) -> None:
-        connection = self.connection()  # this thread's; self.timeout is everybody's
+        connection = self.connection()
+        # By pragma, for this thread's connection: self.timeout is shared by all threads.
         connection.execute("PRAGMA busy_timeout = 0")
         try:
             with self._write_lock.waiting_for_file():
@@ -300,50 +358,62 @@ class Sqlite(PoolableDatabase):
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     def _rewrite_log(self) -> None:
-        """Bring all of the log to the disk after a flush that failed; raises OperationalError."""
+        """Rewrite and flush the WAL after a flush that failed.
+
+        Raises:
+            OperationalError: It still can't be flushed.
+
+        """
         try:
             self.connection().files.rewrite_log()
         except OSError as error:
             raise OperationalError(f"the log can't be flushed: {error}") from error
         self._group_commit.recovered()
 
-    def _copy_log(self) -> None:
-        """Copy the log's pages into the file, with SQLite's write lock held.
+    def _checkpoint_locked(self) -> None:
+        """Make a checkpoint. The caller holds SQLite's write lock, so nobody can reset the WAL.
 
-        So no process can begin the log anew meanwhile. SQLite 3.7.0 to 3.51.2 may corrupt the file
-        if one does: https://www.sqlite.org/wal.html#walresetbug.
+        SQLite 3.7.0 to 3.51.2 may corrupt the file if the WAL is reset during a checkpoint:
+        https://www.sqlite.org/wal.html#walresetbug.
         """
-        self._uncopied = 0
+        self._rows_since_checkpoint = 0
         try:
             pages = self.connection().files.checkpoint()
-        except sqlite3.Error as error:  # the log goes on growing; what is stored is stored
+        except sqlite3.Error as error:  # nothing is lost; the WAL keeps growing
             logger.warning("the checkpoint failed, to be tried again: %s", error)
         else:
-            if pages > MAX_LOG:
-                self._uncopied = CHECKPOINT_INTERVAL - CHECKPOINT_AGAIN
+            if pages > MAX_WAL_PAGES:
+                self._rows_since_checkpoint = CHECKPOINT_INTERVAL - CHECKPOINT_RETRY_INTERVAL
 
     def checkpoint(self) -> None:
-        """Copy the log's pages into the file, so that the log can begin anew."""
+        """Copy the WAL's pages into the file, so that the next write can reset the WAL.
+
+        Raises:
+            OperationalError: The write lock can't be acquired.
+
+        """
         with self.atomic("IMMEDIATE"):
-            self._copy_log()
+            self._checkpoint_locked()
 
     def checkpoint_next(self) -> None:
-        """Let the next transaction begin with a checkpoint: the log may begin anew for it."""
-        self._uncopied = CHECKPOINT_INTERVAL
+        """Make the next write transaction begin with a checkpoint, so that the WAL can be reset."""
+        self._rows_since_checkpoint = CHECKPOINT_INTERVAL
 
     def commit(self) -> None:
-        """Commit, and return when it is on the disk.
+        """Commit, and return when the commit is durable (group commit).
 
-        With synchronous=FULL SQLite flushes the write-ahead log with the write lock held, so that
-        there can't be more commits than flushes. Here the lock is free by then: the next writer
-        goes on meanwhile, and one flush serves all who have written. What is flushed is the same
-        file, and a checkpoint flushes it too before it uses it: https://www.sqlite.org/wal.html.
+        With ``synchronous=FULL`` SQLite flushes the WAL while it holds the write lock: one fsync
+        per commit. Here the lock is released before the flush, so that other writers continue, and
+        one fsync covers all of them. It is as safe: the same file is flushed, and a checkpoint
+        flushes the WAL before it copies from it (https://www.sqlite.org/wal.html).
 
-        Raises CommitOutcomeUnknownError if it is not known whether it is.
+        Raises:
+            CommitOutcomeUnknownError: The flush failed, or the file or WAL was deleted meanwhile.
+
         """
         connection = self.connection()
         super().commit()
-        self._uncopied += connection.new_changes()
+        self._rows_since_checkpoint += connection.new_changes()
         number = self._group_commit.count()
         self._write_lock.release()
         self._group_commit.wait(number, connection.files.flush)
@@ -351,7 +421,7 @@ class Sqlite(PoolableDatabase):
             raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
 
     def rollback(self) -> None:
-        """Roll back, unless SQLite has done so itself: it does when the disk is full or fails."""
+        """Roll back, unless SQLite has done so already, such as after an I/O error."""
         try:
             if not self.is_closed() and self.connection().in_transaction:
                 super().rollback()
@@ -364,15 +434,16 @@ _databases: WeakSet[Sqlite] = WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Close what is idle, so that the last process to end leaves one file without a log."""
+    """Close all databases: the last process to close one checkpoints and deletes the WAL."""
     for database in list(_databases):
-        with suppress(PeeweeException, sqlite3.Error):  # it ends in the middle of something
+        with suppress(PeeweeException, sqlite3.Error):  # a transaction may be open
             database.close_for_good()
 
 
 def has_safe_wal_reset(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
-    """Return whether SQLite of this version is free of https://www.sqlite.org/wal.html#walresetbug.
+    """Return whether a version of SQLite is free of the WAL-reset bug.
 
-    3.51.3 and later are, and of older series 3.44.6 and 3.50.7; STRICT tables need 3.37 at least.
+    These are 3.51.3 and later, and of older series 3.44.6 and 3.50.7 and later:
+    https://www.sqlite.org/wal.html#walresetbug.
     """
     return version >= SAFE_IN_SERIES.get(version[:2], (3, 51, 3))

@@ -1,4 +1,4 @@
-"""How the threads of a process share one SQLite file: a write lock, and group commit."""
+"""How the threads of a process share one SQLite file: the write lock, and group commit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,26 +9,37 @@ from peewee import OperationalError
 
 from leads_service.exceptions import CommitOutcomeUnknownError
 
-RETRY_PAUSE = 0.0002  # seconds between two tries for SQLite's lock; a small write holds it as long
+RETRY_PAUSE = 0.0002  # seconds between attempts to lock the file; a small write holds it as long
 MAX_FILE_LOCK_WAIT = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
-POLL_INTERVAL = 0.1  # seconds between two looks at how long the holder has waited
+POLL_INTERVAL = 0.1  # seconds between checks of how long the holder has waited
 
 
 class WriteLock:
     """The write lock of a process: only its holder waits for SQLite's lock on the file.
 
-    When the holder has waited for ``MAX_FILE_LOCK_WAIT``, the other threads give up: were all of
-    them to wait for as long as another process holds the file's lock, no thread could read.
+    When the holder has waited for ``MAX_FILE_LOCK_WAIT``, the other threads stop waiting.
+    Otherwise a process that holds the file's lock would block every thread of the server, and
+    nothing could be read either.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._thread = local()
-        self.waiting_since: float | None = None  # the first of a row of waits that fail
-        self.failed_at = 0.0
+        # The start of the current wait, or of the first in a series of failed waits.
+        self.waiting_since: float | None = None
+        self.failed_at = 0.0  # the end of the last failed wait
 
     def acquire(self, timeout: float) -> None:
-        """Acquire the lock; raises OperationalError after ``timeout`` seconds."""
+        """Acquire the lock.
+
+        Args:
+            timeout: The maximum wait in seconds.
+
+        Raises:
+            OperationalError: The timeout has passed, or the holder has waited for the file's lock
+                for longer than ``MAX_FILE_LOCK_WAIT``.
+
+        """
         deadline = monotonic() + timeout
         while not self._lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
             now, since = monotonic(), self.waiting_since
@@ -38,7 +49,10 @@ class WriteLock:
 
     @contextmanager
     def waiting_for_file(self) -> Iterator[None]:
-        """Let the other threads see how long the block, or a row of failed ones, has taken."""
+        """Record, for the other threads, since when this one has waited for the file's lock.
+
+        Failed waits in close succession count as one.
+        """
         now = monotonic()
         if self.waiting_since is None or now - self.failed_at > MAX_FILE_LOCK_WAIT:
             self.waiting_since = now
@@ -50,18 +64,21 @@ class WriteLock:
         self.waiting_since = None
 
     def release(self) -> None:
-        """Release the lock, if this thread holds it."""
+        """Release the lock; do nothing if this thread does not hold it."""
         if vars(self._thread).pop("is_holder", False):
             self._lock.release()
 
 
 class GroupCommit:
-    """One flush of the log serves all threads that have committed before it began.
+    """Group commit: one fsync of the WAL serves all threads that committed before it began.
 
-    A flush that fails leaves open what of the log is on the disk: the system may have dropped what
-    it could not write, and the next flush succeeds without it. So the outcome of all commits that
-    it was to serve is unknown, and ``has_failed`` is true until ``recovered`` is called.
-    https://wiki.postgresql.org/wiki/Fsync_Errors
+    After a failed fsync the kernel may drop the pages that it could not write, and the next fsync
+    succeeds without them (https://wiki.postgresql.org/wiki/Fsync_Errors). The outcome of all
+    commits that it was to cover is therefore unknown.
+
+    Attributes:
+        has_failed: Whether an fsync has failed since the last call of ``recovered``.
+
     """
 
     def __init__(self) -> None:
@@ -70,14 +87,20 @@ class GroupCommit:
         self.has_failed = False
 
     def count(self) -> int:
-        """Count a commit and return its number; to be called with the write lock held."""
+        """Count a commit and return its number. The caller holds the write lock."""
         self._commits += 1
         return self._commits
 
     def wait(self, number: int, flush: Callable[[], None]) -> None:
-        """Return when the commit of this number is on the disk.
+        """Wait until a commit is on the disk.
 
-        Raises CommitOutcomeUnknownError if the flush that was to serve it fails with an OSError.
+        Args:
+            number: The number that ``count`` has returned for the commit.
+            flush: Flushes the WAL; raises OSError if that fails.
+
+        Raises:
+            CommitOutcomeUnknownError: The flush that covers the commit has failed.
+
         """
         with self._lock:
             if self._flushed >= number:
@@ -93,17 +116,26 @@ class GroupCommit:
             self._flushed = covered
 
     def recovered(self) -> None:
-        """Note that all of the log is on the disk; to be called with the write lock held."""
+        """Record that the whole WAL is on the disk. The caller holds the write lock."""
         with self._lock:
             self._flushed = self._commits
             self.has_failed = False
 
 
 def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
-    """Try ``action`` until it meets no lock; raises its OperationalError after ``timeout`` seconds.
+    """Call ``action`` until it does not fail because the database is locked.
 
     SQLite's own busy handler sleeps for up to 100 ms at a time, with which the unlucky one of 16
     clients waited ten times as long as the others.
+
+    Args:
+        action: The function to call.
+        timeout: For how many seconds to retry.
+
+    Raises:
+        OperationalError: The last error of ``action`` after the timeout, or any error other than
+            that of a lock.
+
     """
     deadline = monotonic() + timeout
     while True:

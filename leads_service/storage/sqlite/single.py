@@ -1,4 +1,4 @@
-"""A SQLite database for one process whose threads use it one at a time, such as a stub's."""
+"""A SQLite database with a single connection, for the stub and for generating the document."""
 
 import sqlite3
 from pathlib import Path
@@ -10,36 +10,40 @@ from leads_service.storage.errors import storage_errors
 
 
 class SingleConnectionDatabase(SqliteDatabase):
-    """A database with one connection, in memory unless it has a file, and a state to go back to.
+    """A database with one connection, and a snapshot to which it can be reset.
 
-    The caller sees to it that no two threads use it at once.
+    It is not thread-safe: the caller serializes its use.
     """
 
     def __init__(self, file: Path | None = None):
+        """Create a database on a file; in memory if ``file`` is None."""
         super().__init__(str(file or ":memory:"), thread_safe=False, check_same_thread=False)
         self._file = file
-        self._kept = sqlite3.connect(":memory:", check_same_thread=False)
+        self._saved = sqlite3.connect(":memory:", check_same_thread=False)
 
     def open(self) -> bool:
-        """Open it, for good: in memory, it ends with the connection; return whether it is empty.
+        """Open the connection, which stays open until ``close_for_good``.
+
+        Returns:
+            Whether the database is empty.
 
         Raises:
-            StorageUnavailableError: The file can't be opened, or is no database.
+            StorageUnavailableError: The file can't be opened, or is not a database.
 
         """
         with storage_errors:
             self.connect()
             return not self.get_tables() and not (self._file and self._file.stat().st_size)
 
-    def keep_state(self) -> None:
-        """Remember the state of now."""
-        sqlite_connection(self).backup(self._kept)
+    def save_state(self) -> None:
+        """Save a snapshot of the database in memory; it replaces the previous one."""
+        sqlite_connection(self).backup(self._saved)
 
     def restore_state(self) -> None:
-        """Go back to the state that is kept."""
-        self._kept.backup(sqlite_connection(self))
+        """Reset the database to the snapshot."""
+        self._saved.backup(sqlite_connection(self))
 
     def close_for_good(self) -> None:
-        """Close it, and forget the state that is kept."""
-        self._kept.close()
+        """Close the connection and discard the snapshot."""
+        self._saved.close()
         self.close()

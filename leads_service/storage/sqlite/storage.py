@@ -1,4 +1,4 @@
-"""The storage engine for SQLite: on a file of this service's, or on a host's Peewee database."""
+"""The ``Storage`` for SQLite: on a file of this service, or on a host's Peewee database."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,33 +24,34 @@ from leads_service.storage.sqlite import backup, migrations
 from leads_service.storage.sqlite.database import PRAGMAS, Sqlite, has_safe_wal_reset
 from leads_service.storage.sqlite.locking import retry_while_locked
 
-# No room on the disk, or in a quota.
-NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
-# Errors of a COMMIT that could not write all that it had to, of which its mark is the last.
-BEFORE_COMMIT = ("SQLITE_BUSY", *NO_ROOM)
+# The disk, or a quota, is full.
+DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+# With these errors a COMMIT has not written the commit record, which is the last part of it.
+NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
 
-MIGRATION_TIMEOUT = 600  # seconds that a start waits for another process to end its migrations
+MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_CACHE = -32_000  # KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size
-BULK_BATCH = 10_000  # leads of an import that are in memory at a time
+BULK_BATCH = 10_000  # leads that ``insert_leads`` has in memory at a time
 
-# To drop the indexes and to make them anew is faster for so many leads, if they are as large a
-# share of all: an insert writes to all indexes at random places, a move to most of them.
-MANY = 10_000
-SHARE_OF_MOVED = 0.1
+# Dropping the indexes and creating them again, sorted, is faster than updating them at random
+# places: for inserts of this many leads that at least double the table, and for moves and
+# deletions of this many leads that are at least this share of it.
+MIN_ROWS_TO_REINDEX = 10_000
+MIN_SHARE_TO_REINDEX = 0.1
 
-STAGED = tuple(name for name in FIELDS if name != "id")
-STAGE = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED)})"  # noqa: S608
-# In the order of time, most indexes take the next lead beside the last one.
-STORE_STAGED = (
-    f"INSERT INTO leads_lead ({', '.join(STAGED)})"  # noqa: S608  # our own names
+STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
+INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608
+# In chronological order most index entries are appended next to the previous one.
+COPY_STAGED = (
+    f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
     " SELECT * FROM leads_staged ORDER BY created_at, rowid"
 )
 
-WAL_RESET = " (has the WAL-reset bug: let no other program write to the file)"
+WAL_RESET_WARNING = " (has the WAL-reset bug: let no other program write to the file)"
 
 
 class SqliteStorage(DatabaseStorage):
-    """A ``Storage`` on any Peewee SqliteDatabase, such as a host's, which opens and closes it."""
+    """A ``Storage`` on any Peewee SqliteDatabase, such as a host's."""
 
     database: SqliteDatabase
 
@@ -88,10 +89,11 @@ class SqliteStorage(DatabaseStorage):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Run the block in a transaction.
+        """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
-        A transaction that turns from reading to writing fails at once when another one has written,
-        whatever the timeout: https://www.sqlite.org/isolation.html. IMMEDIATE waits its turn.
+        It begins with IMMEDIATE, which waits for the lock. A read transaction that is upgraded to a
+        write fails at once, whatever the timeout, if another one has written meanwhile:
+        https://www.sqlite.org/isolation.html.
         """
         is_committing = False
         try:
@@ -102,9 +104,9 @@ class SqliteStorage(DatabaseStorage):
             raise
         except (PeeweeException, StorageUnavailableError) as error:
             reason = _reason(error)
-            if reason in NO_ROOM:
-                self._make_room()
-            if is_committing and reason not in BEFORE_COMMIT:
+            if reason in DISK_FULL_ERRORS:
+                self._on_disk_full()
+            if is_committing and reason not in NOT_COMMITTED_ERRORS:
                 raise CommitOutcomeUnknownError(str(error)) from error
             if isinstance(error, PeeweeException):
                 raise_translated(error)
@@ -116,23 +118,23 @@ class SqliteStorage(DatabaseStorage):
                 self.database.transaction_depth() == 0
                 and sqlite_connection(self.database).in_transaction
             )
-        # A host may have begun a transaction without Peewee.
+        # A host may have begun a transaction with SQL of its own, which Peewee does not know of.
         return self.database.savepoint() if is_by_hand else self.database.atomic("IMMEDIATE")
 
-    def _make_room(self) -> None:
-        """Do what can be done when the disk is full."""
+    def _on_disk_full(self) -> None:
+        """React to a full disk; nothing can be done in general."""
 
     def no_wait(self) -> AbstractContextManager[None]:
-        """Let writes in the block fail at once where they would wait for a lock."""
+        """Make writes in the block fail at once if the database is locked."""
         return self._pragmas(busy_timeout=0)
 
-    def _erasing(self) -> AbstractContextManager[None]:
-        """Overwrite with zeros what is deleted in the block, in a host's file too."""
+    def _secure_delete(self) -> AbstractContextManager[None]:
+        """Overwrite content that the block deletes with zeros, also in a host's file."""
         return self._pragmas(secure_delete=1)
 
     @contextmanager
     def _pragmas(self, **values: int) -> Iterator[None]:
-        """Set pragmas of this thread's connection for the block."""
+        """Set pragmas of this thread's connection for the block, and restore them after it."""
         with storage_errors:
             usual = {name: self.database.pragma(name) for name in values}
         try:
@@ -148,64 +150,64 @@ class SqliteStorage(DatabaseStorage):
     # Leads
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Erase a lead; its position remains."""
-        with self._erasing():
+        """Delete a lead; keep its position."""
+        with self._secure_delete():
             super().delete_lead(user_id, lead_id)
 
     def forget_user(self, user_id: int) -> int:
-        """Erase a user's leads, their positions and the user's keys; return how many leads."""
-        with self._erasing():
+        """Delete a user's leads, positions and idempotency keys; return how many leads."""
+        with self._secure_delete():
             return super().forget_user(user_id)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
     ) -> int:
-        """Store leads, all or none, and return how many; ids grow with ``created_at``.
+        """Insert leads, all or none, and return how many; ids ascend with ``created_at``.
 
-        They are put aside first, in a table of this connection's: the write lock is held only for
-        what then takes one statement.
+        They are staged in a temporary table, so that the write lock is held only for the statement
+        that copies them.
         """
         owners: set[int] = set()
         rows = iter(leads)
         count = 0
         with storage_errors, translated_errors:
             connection = sqlite_connection(self.database)
-            connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED)})")
+            connection.execute(f"CREATE TEMP TABLE leads_staged ({', '.join(STAGED_COLUMNS)})")
         try:
             while batch := list(islice(rows, BULK_BATCH)):
                 owners.update(lead["user_id"] for lead in batch)
                 count += len(batch)
                 with storage_errors, translated_errors:
                     connection.executemany(
-                        STAGE, [[lead[name] for name in STAGED] for lead in batch]
+                        INSERT_STAGED, [[lead[name] for name in STAGED_COLUMNS] for lead in batch]
                     )
             with self.writing(bulk=True):
                 confirm(owners)
-                # There are no more leads than that: it pays to index those again with the new ones.
-                pays = count >= max(self._last_id(), MANY)
+                # The leads at least double: indexing the old ones again costs less than it saves.
+                pays = count >= max(self._last_id(), MIN_ROWS_TO_REINDEX)
                 with self._indexed_afterwards() if pays else nullcontext(), translated_errors:
-                    connection.execute(STORE_STAGED)
+                    connection.execute(COPY_STAGED)
             self._after_bulk_insert()
         finally:
-            with suppress(sqlite3.Error):  # what failed before matters more
+            with suppress(sqlite3.Error):  # do not hide an earlier error
                 connection.execute("DROP TABLE leads_staged")
         return count
 
     def _after_bulk_insert(self) -> None:
-        """Do what is due when the log has become as long as the file."""
+        """Clean up after a bulk insert, whose WAL is about as long as the file."""
 
     def _last_id(self) -> int:
         """Return the highest id of a lead, 0 if there is none."""
         return int(self._rows(Lead.select(fn.MAX(Lead.id)))[0][0] or 0)
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
-        """Let a block that writes so many leads index all of them anew, where that is faster."""
-        pays = count >= max(MANY, self._last_id() * SHARE_OF_MOVED)
+        """Rebuild the indexes of the leads after the block, if that pays for ``count`` writes."""
+        pays = count >= max(MIN_ROWS_TO_REINDEX, self._last_id() * MIN_SHARE_TO_REINDEX)
         return self._indexed_afterwards() if pays else nullcontext()
 
     @contextmanager
     def _indexed_afterwards(self) -> Iterator[None]:
-        """Drop the indexes on leads and make them anew, sorted, at the end of the block."""
+        """Drop the indexes on leads for the block, and create them again after it."""
         indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
         with storage_errors:
             made = execute(
@@ -221,15 +223,15 @@ class SqliteStorage(DatabaseStorage):
     # Schema
 
     def exists(self) -> bool:
-        """Return whether there is a database with our tables."""
+        """Return whether the database exists and has this package's tables."""
         if not Path(self.location).exists():
             return False
-        with self._usable(), self.opened():
+        with self._convert_errors(), self.opened():
             return bool(self.database.table_exists("leads_migration"))
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to date; return the names of the migrations that this took."""
-        with self._usable(), self.opened():
+        """Apply the pending migrations; return their names."""
+        with self._convert_errors(), self.opened():
             if not self.pending_migrations():
                 return []
             with self.writing():
@@ -237,41 +239,45 @@ class SqliteStorage(DatabaseStorage):
 
     def pending_migrations(self) -> list[str]:
         """Return the names of the migrations that have not been applied."""
-        with self._usable(), self.opened():
+        with self._convert_errors(), self.opened():
             return migrations.pending(self.database)
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Raise StorageUnusableError for whatever the database can't do in the block."""
+    def _convert_errors(self) -> Iterator[None]:
+        """Convert all errors of the database in the block to StorageUnusableError."""
         try:
             yield
         except StorageUnusableError:
             raise
-        # The last one comes from reading a pragma.
+        # Peewee does not convert the sqlite3.Error of a pragma.
         except (StorageError, PeeweeException, sqlite3.Error) as error:
             raise StorageUnusableError(f"cannot use {self.location}: {error}") from error
 
     # Maintenance
 
     def status(self) -> Iterator[tuple[str, str]]:
-        """Yield what there is to say about the database, each with its heading."""
+        """Yield facts about the database, as pairs of a heading and a text."""
         file = Path(self.location)
         exists = file.exists()
         size = f"{file.stat().st_size:,} bytes" if exists else "not there yet"
         yield "file", f"{file} ({size})"
-        pending = self.pending_migrations() if exists else ["everything"]  # to open it creates it
+        # A file that does not exist is not opened: a host's database would create it.
+        pending = self.pending_migrations() if exists else ["everything"]
         yield "schema", f"pending {', '.join(pending)}" if pending else "up to date"
-        yield "SQLite", f"{sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET}"
+        yield (
+            "SQLite",
+            f"{sqlite3.sqlite_version}{'' if has_safe_wal_reset() else WAL_RESET_WARNING}",
+        )
 
     def problems(self) -> list[str]:
-        """Look for damage in the whole file; return a line for each, none if it is sound."""
+        """Check the integrity of the whole file; return a line for each problem."""
         file = Path(self.location)
         if not file.exists():
             raise StorageUnusableError(f"there is no store at {file} yet; nothing to check")
         return backup.problems(file)
 
     def back_up(self, target: Path, *, replace: bool) -> None:
-        """Copy the database as it is at one moment into a file, while others read and write."""
+        """Write a snapshot of the database to a file, while others read and write."""
         backup.back_up(Path(self.location), target, replace=replace)
 
     def restore(self, source: Path, *, replace: bool) -> Path | None:
@@ -282,57 +288,68 @@ class SqliteStorage(DatabaseStorage):
 
 
 class SqliteFileStorage(SqliteStorage):
-    """A ``Storage`` on a file of this service's, for many threads and processes."""
+    """A ``Storage`` on a file of this service, for many threads and processes."""
 
     database: Sqlite
 
     def __init__(self, file: Path, *, busy_timeout: float = 5):
-        """Take the file, which need not exist, and for how many seconds a write waits to begin."""
+        """Create the storage without opening the file.
+
+        Args:
+            file: The file, which need not exist.
+            busy_timeout: For how many seconds a write waits for the write lock.
+
+        """
         super().__init__(Sqlite(str(file), pragmas=PRAGMAS, busy_timeout=busy_timeout))
 
     def dispose(self) -> None:
-        """Close this thread's connection, and all that are idle."""
+        """Close this thread's connection and all idle ones."""
         with storage_errors:
             self.database.close_for_good()
 
     def migrate(self) -> list[str]:
-        """Create the file if there is none, and bring its schema up to date."""
+        """Create the file if there is none; apply the pending migrations; return their names."""
         self.database.create_file()
         usual, self.database.timeout = self.database.timeout, MIGRATION_TIMEOUT
         try:
-            with self._usable(), self.opened():
+            with self._convert_errors(), self.opened():
                 self._use_wal()
                 return super().migrate()
         finally:
             self.database.timeout = usual
 
     def _use_wal(self) -> None:
-        """Let readers and the writer not wait for each other; the file keeps the setting."""
+        """Switch the file to WAL mode, in which readers and the writer do not block each other.
+
+        Raises:
+            StorageUnusableError: The file system does not support it.
+
+        """
         if self.database.pragma("journal_mode") == "wal":
             return
-        # The change needs the file for itself alone, and SQLite does not wait for that.
+        # The switch needs exclusive access, for which SQLite's busy handler does not wait.
         retry_while_locked(lambda: self.database.pragma("journal_mode", "wal"), MIGRATION_TIMEOUT)
         if self.database.pragma("journal_mode") != "wal":
             raise StorageUnusableError(f"{self.location} can't use WAL; keep it on a local disk")
-        self.dispose()  # it was opened without a log
+        self.dispose()  # the file was opened without a WAL
         self.connect()
 
     def restore(self, source: Path, *, replace: bool) -> Path | None:
-        """Put a backup in the file's place, migrated if it is an older one."""
+        """Replace the file by a backup, migrated to this version's schema."""
         return backup.restore(source, Path(self.location), _migrate_copy, replace=replace)
 
-    def _make_room(self) -> None:
-        """Let the next transaction copy the log into the file, so that the log can begin anew."""
+    def _on_disk_full(self) -> None:
+        """Make the next transaction checkpoint: a reset WAL needs no further space."""
         self.database.checkpoint_next()
 
     def _after_bulk_insert(self) -> None:
-        """Copy the log into the file."""
+        """Checkpoint the WAL."""
         with storage_errors:
             self.database.checkpoint()
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return the name of the SQLite error that has led to an error, empty if none has."""
+    """Return the name of the SQLite error that caused an error; empty if none did."""
     while error is not None:
         if name := getattr(error, "sqlite_errorname", ""):
             return str(name)
@@ -341,7 +358,16 @@ def _reason(error: BaseException | None) -> str:
 
 
 def _migrate_copy(copy: Path, backup_name: Path) -> None:
-    """Migrate a copy of a backup; raises StorageUnusableError if it is none."""
+    """Migrate a copy of a backup.
+
+    Args:
+        copy: The copy.
+        backup_name: The backup, for the message.
+
+    Raises:
+        StorageUnusableError: It is not a database of this package, or can't be migrated.
+
+    """
     storage = SqliteFileStorage(copy)
     with storage.opened():
         if not storage.database.table_exists("leads_lead"):

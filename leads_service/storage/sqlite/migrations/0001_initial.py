@@ -1,7 +1,7 @@
-"""Users, their tokens, and the leads.
+"""The tables of users, tokens and leads.
 
-AUTOINCREMENT: an id is never used again, even after the row with the highest one is gone.
-The leads' owner is no foreign key: in a host application the users are the host's.
+AUTOINCREMENT: an id is never reused, even after the row with the highest id is deleted.
+The owner of a lead is no foreign key: in a host application, the users are in the host's tables.
 """
 
 from peewee import Database
@@ -48,18 +48,18 @@ TABLES = (
     """,
 )
 
-# Each index ends in the order of every list, (created_at, id), so that a page is read from where it
-# begins and no further, whatever the dates and the cursor say. What stands before is equal in all
-# leads of the page: without it, the filter would be tried on one lead after the other.
+# Each index ends in the sort key of the list, (created_at, id): a page is a range of the index, for
+# any dates and cursor (keyset pagination). The columns before it are compared for equality: without
+# them SQLite would scan the user's leads and test the filter on each.
 INDEXES = (
     "CREATE INDEX leads_token_user ON leads_token (user_id)",  # the foreign key
-    # No other filter than the dates.
+    # No filter, or only the dates.
     "CREATE INDEX leads_lead_newest ON leads_lead (user_id, created_at, id)",
     # One filter. A range of scores is read score by score.
     "CREATE INDEX leads_lead_status ON leads_lead (user_id, status, created_at, id)",
     "CREATE INDEX leads_lead_company ON leads_lead (user_id, company_id, created_at, id)",
     "CREATE INDEX leads_lead_score ON leads_lead (user_id, score, created_at, id)",
-    # Two of them: each may match a million leads where both match none.
+    # Two filters: each may match a million leads where both together match none.
     "CREATE INDEX leads_lead_company_status"
     " ON leads_lead (user_id, company_id, status, created_at, id)",
     "CREATE INDEX leads_lead_company_score"

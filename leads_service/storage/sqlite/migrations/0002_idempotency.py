@@ -1,4 +1,4 @@
-"""The keys of creates that may be asked for again, each kept for a day with the lead it made."""
+"""The table of idempotency keys, each with the lead that it created."""
 
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
@@ -19,7 +19,7 @@ STATEMENTS = (
     ) STRICT
     """,
     'CREATE UNIQUE INDEX leads_idempotency_key ON leads_idempotency (user_id, "key")',
-    "CREATE INDEX leads_idempotency_created ON leads_idempotency (created_at)",  # the oldest
+    "CREATE INDEX leads_idempotency_created ON leads_idempotency (created_at)",  # to find expired
 )
 
 

@@ -1,4 +1,4 @@
-"""Where leads stood that have been deleted, so that a cursor that names one goes on from there."""
+"""The table of the positions of deleted leads, from which cursors that refer to them continue."""
 
 from peewee import Database
 from playhouse.migrate import SchemaMigrator

@@ -1,7 +1,8 @@
-"""The schema's history: numbered scripts, and what applies them.
+"""The migrations of the schema: numbered scripts, and the functions that apply them.
 
-Each defines ``up(migrator, db)``; the table ``leads_migration`` lists what has been applied. Peewee
-has such a runner since 4.4, and hosts have older releases.
+Each script defines ``up(migrator, db)``. The table ``leads_migration`` lists the names of those
+that have been applied; never rename a script. Peewee has had such a runner since 4.4, but hosts may
+have older releases.
 """
 
 from importlib import import_module
@@ -15,7 +16,7 @@ from leads_service.exceptions import StorageUnusableError
 from leads_service.lead import timestamp, utc_now
 
 SCRIPTS = sorted(file.stem for file in Path(__file__).parent.glob("[0-9]*.py"))
-# As Peewee's runner made it for databases that are older than this runner.
+# The same table as Peewee's runner creates, which earlier versions of this package used.
 CREATE_HISTORY = (
     "CREATE TABLE IF NOT EXISTS leads_migration (id INTEGER NOT NULL PRIMARY KEY,"
     " name VARCHAR(255) NOT NULL, applied DATETIME NOT NULL)",
@@ -27,7 +28,7 @@ def pending(database: SqliteDatabase) -> list[str]:
     """Return the names of the migrations that have not been applied.
 
     Raises:
-        StorageUnusableError: One has been applied that this code does not know.
+        StorageUnusableError: A migration has been applied that this version does not know.
         PeeweeException: The database can't be read.
 
     """
@@ -41,7 +42,7 @@ def pending(database: SqliteDatabase) -> list[str]:
 
 
 def apply_pending(database: SqliteDatabase) -> list[str]:
-    """Apply, in a transaction, what no other process has applied meanwhile; return its names."""
+    """Apply the pending migrations and return their names. The caller has begun a transaction."""
     for statement in CREATE_HISTORY:
         execute(database, statement)
     names = pending(database)
