@@ -22,7 +22,7 @@ from flask.testing import FlaskClient
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NOW = "2026-11-22T22:03:11.123456Z"  # where a Clock begins
 LATER = "2026-11-22T22:04:11.123456Z"  # a minute later
 MIGRATIONS = ("0001_initial", "0002_idempotency", "0003_deleted")
@@ -32,6 +32,11 @@ TABLES += ["leads_token", "leads_user"]
 
 # Before click 8.2 a runner mixes what a command prints with what it complains of, unless told so.
 APART = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+
+
+def document(name: str) -> str:
+    """Return a file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 class Clock:

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine
 from leads_service import init_app
 from leads_service.exceptions import StorageUnusableError
 from leads_service.storage.sqlite.database import MAX_IDLE_CONNECTIONS
-from tests.helpers import APPLIED, README, open_files
+from tests.helpers import APPLIED, document, open_files
 
 
 def test_a_connection_that_the_host_keeps_open(database: SqliteDatabase) -> None:
@@ -100,8 +100,10 @@ def test_a_locked_database_of_the_hosts(database: SqliteDatabase, tmp_path: Any)
 
 
 def test_a_hosts_file_under_alembic(database: SqliteDatabase) -> None:
-    """With the README's function it leaves our tables alone; without it would drop them."""
-    (recipe,) = re.findall(r"```python\n(def include_object.*?)```", README, re.DOTALL)
+    """With the documentation's function it leaves our tables alone; without it would drop them."""
+    (recipe,) = re.findall(
+        r"```python\n(def include_object.*?)```", document("docs/embedding.md"), re.DOTALL
+    )
     exec(recipe, defined := {})  # noqa: S102
     init_app(Flask("host"), user_id=lambda: 1, database=database)
     hosts = MetaData()

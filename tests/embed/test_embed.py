@@ -11,7 +11,7 @@ from peewee import OperationalError, SqliteDatabase
 
 from leads_service import create_app, init_app
 from tests.embed.hosts import DOCUMENTED, LEADS
-from tests.helpers import APART, README, with_trusted_hosts
+from tests.helpers import APART, document, with_trusted_hosts
 from tests.scorers import raises
 
 
@@ -114,8 +114,8 @@ def test_hosts_that_the_host_does_not_trust(host: Flask) -> None:
 
 
 def test_csrf_protection_of_the_hosts(database: SqliteDatabase) -> None:
-    """With the README's line; a name instead of the blueprint would exempt nothing."""
-    (line,) = re.findall(r"^csrf\.exempt.*", README, re.MULTILINE)
+    """With the documentation's line; a name instead of the blueprint would exempt nothing."""
+    (line,) = re.findall(r"^csrf\.exempt.*", document("docs/embedding.md"), re.MULTILINE)
     app = Flask("host")
     app.secret_key = "x" * 32
     app.post("/form")(lambda: "stored")

@@ -64,7 +64,7 @@ def test_an_id_that_is_used_again_brings_the_leads_to_a_stranger(
 
 
 def test_an_id_that_is_not_used_again(database: SqliteDatabase) -> None:
-    """What the README tells hosts to use."""
+    """What the documentation tells hosts to use."""
 
     class Employee(Model):
         id = AutoIncrementField()

@@ -1,4 +1,4 @@
-"""The storage engines that the tests in this folder run on. A further one is a line in ``ENGINES``."""
+"""The storage engines that the tests in this folder run on; a further one is a line in ENGINES."""
 
 import resource
 import sqlite3

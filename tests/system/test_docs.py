@@ -1,31 +1,66 @@
-"""The README is true: its shell sessions are typed in, and no command or setting is missing."""
+"""The documents are true: shell sessions are typed in, tables and links are complete."""
 
+import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import unquote
 
 import click
 import pytest
 
-from leads_service import create_app
+from leads_service import create_app, init_app
 from leads_service.cli import commands
 from leads_service.cli.openapi import openapi_command
 from leads_service.cli.server import serve
 from leads_service.config import SETTINGS
+from leads_service.lead import STATUSES
+from leads_service.scoring import POINTS, scoring
 from leads_service.stub.command import BANNER, stub
+from leads_service.stub.document import PARAMETERS
 from leads_service.stub.samples import TOKENS
-from tests.helpers import BIN, README, ROOT, free_port, running, wait_until_ready
+from tests.helpers import BIN, DOCUMENTS, ROOT, document, free_port, running, wait_until_ready
 
-SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+README = document("README.md")
+API = document("docs/api.md")
+EVERYTHING = "\n".join(path.read_text() for path in DOCUMENTS)
+OPENAPI = json.loads(document("leads_service/openapi.json"))
+FOLDERS = (".", ".github", "benchmarks", "deploy", "docs")  # those with Markdown files
 SEPARATOR = "\x1e"
 
 
-def steps(session: str) -> list[tuple[str, str]]:
-    """Return the commands of a shell session, each with what it printed."""
-    parts = re.findall(r"^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
-    return [(re.sub("^> ", "", command, flags=re.MULTILINE), output) for command, output in parts]
+def steps(text: str) -> list[tuple[str, str]]:
+    """Return the commands of a document's shell sessions, each with what it printed."""
+    sessions = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    step = re.compile(r"^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", re.MULTILINE)
+    return [
+        (re.sub("^> ", "", command, flags=re.MULTILINE), output)
+        for session in sessions
+        for command, output in step.findall(session)
+    ]
+
+
+def rows(text: str, heading: str) -> dict[str, str]:
+    """Return a table's rows by the names in their first cells, which stand in backticks.
+
+    Args:
+        text: The document.
+        heading: The first cell of the table's head.
+
+    """
+    table = re.search(
+        rf"^\| {re.escape(heading)} \|.*\n\|[-:| ]+\n((?:\|.*\n)+)", text, re.MULTILINE
+    )
+    return {
+        name: row
+        for row in table[1].splitlines()
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1]) or [row.split("|")[1].strip()]
+    }
 
 
 def settled(text: str) -> str:
@@ -44,19 +79,42 @@ def bash(script: str) -> str:
     return subprocess.check_output(command, env=environment, cwd=ROOT, text=True, timeout=60)
 
 
-def test_readme_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """Run ``make run``, for commands as well; yield its port, and what it printed."""
     port = str(free_port())
     monkeypatch.setenv("LEADS_DATABASE", f"sqlite:///{tmp_path / 'leads.db'}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    clone, (make_run, welcome) = steps(SESSIONS[0])
-    assert clone[0].startswith("git clone")
-    with running(make_run.split(), {"PORT": port, "LEADS_LOG_LEVEL": "warning"}) as server:
-        printed = [server.stdout.readline() for _ in welcome.splitlines()]
-        assert settled("".join(printed)).replace(port, "8000") == welcome
+    with running(["make", "run"], {"PORT": port, "LEADS_LOG_LEVEL": "warning"}) as server:
+        printed = ""
+        while not printed.endswith("\n\n") or "curl" not in printed:
+            line = server.stdout.readline()
+            assert line, printed
+            printed += line
         wait_until_ready(int(port))
+        yield port, printed
+
+
+def test_the_first_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone, _), (make_run, welcome) = steps(README)
+    assert clone.startswith("git clone https://github.com/")
+    assert make_run == "make run\n"
+    with made(tmp_path, monkeypatch) as (port, printed):
+        assert settled(printed).replace(port, "8000") == welcome
         first_lead = re.search(r"```json\n(.*?)```", README, re.DOTALL)[1]
-        assert settled(bash(printed[3].replace("curl", "curl -s"))) == first_lead
-        typed = [step for session in SESSIONS[1:] for step in steps(session)]
+        curl = re.search(r"^curl.*", printed, re.MULTILINE)[0]
+        assert settled(bash(curl.replace("curl", "curl -s"))) == first_lead
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOCUMENTS[1:] if steps(path.read_text())],
+    ids=lambda path: path.name,
+)
+def test_sessions(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document's in one shell, beside a server of its own that has no leads yet."""
+    typed = steps(path.read_text())
+    with made(tmp_path, monkeypatch) as (port, _):
         script = "".join(f"{command}printf '{SEPARATOR}'\n" for command, _ in typed)
         outputs = settled(bash(script.replace("8000", port))).replace(port, "8000")
     for (command, expected), output in zip(typed, outputs.split(SEPARATOR), strict=False):
@@ -93,12 +151,12 @@ def test_make_says_that_it_installs_and_only_then(tmp_path: Path) -> None:
 
 
 def python_block(name: str) -> str:
-    """Return the README's Python file of this name."""
-    (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", README, re.DOTALL)
+    """Return the documents' Python file of this name."""
+    (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", EVERYTHING, re.DOTALL)
     return code
 
 
-def test_the_tool_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tool = ModuleType("tool")
     exec(python_block("tool.py"), vars(tool))  # noqa: S102
@@ -113,9 +171,21 @@ def test_the_tool_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     tool.db.close()
 
 
-def test_the_test_of_the_readme(tmp_path: Path) -> None:
+def test_the_test_of_the_tool(tmp_path: Path) -> None:
     (tmp_path / "test_tool.py").write_text(python_block("test_tool.py"))
     assert "1 passed" in bash(f"cd {tmp_path} && pytest -q -p no:cacheprovider")
+
+
+def test_the_scorer() -> None:
+    exec(python_block("acme.py"), defined := {})  # noqa: S102
+    score = scoring(defined["score"])
+    lead = {"user_id": 1, "company_id": 42, "status": "new", "notes": "x" * 550}
+    assert (score(lead | {"notes": ""}), score(lead)) == (10, 15)
+
+
+def test_no_python_file_of_the_documents_is_left_unread() -> None:
+    names = re.findall(r"```python\n# (\w+\.py)\n", EVERYTHING)
+    assert sorted(names) == ["acme.py", "test_tool.py", "tool.py"]
 
 
 def default_port(command: click.Command) -> int:
@@ -123,31 +193,117 @@ def default_port(command: click.Command) -> int:
     return port
 
 
-def test_who_follows_the_readme_meets_no_port_that_is_taken() -> None:
+def test_who_follows_the_documents_meets_no_port_that_is_taken() -> None:
     (made,) = re.findall(r"^PORT \?= (\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    (gunicorns,) = re.findall(r"`gunicorn --bind 127.0.0.1:(\d+) wsgi:app`", README)
+    (gunicorns,) = re.findall(r"`gunicorn --bind 127.0.0.1:(\d+) wsgi:app`", EVERYTHING)
     assert int(made) == default_port(serve)
     assert len({int(made), default_port(stub), int(gunicorns)}) == 3
 
 
-def test_the_stub_of_the_readme() -> None:
-    (expected,) = re.findall(r"```text\n\$ leads-service stub\n(.*?)```", README, re.DOTALL)
+def test_the_start_of_the_stub() -> None:
+    (expected,) = re.findall(r"```text\n\$ leads-service stub\n(.*?)```", EVERYTHING, re.DOTALL)
     url = f"http://127.0.0.1:{default_port(stub)}"
     assert BANNER.format(url=url, tokens=", ".join(TOKENS.values())) + "\n" == expected
 
 
-def test_readme_names_every_command() -> None:
+def test_every_command_has_a_row() -> None:
+    operating = document("docs/operating.md")
     for name, command in (
         commands.commands | {"stub": stub, "openapi": openapi_command(create_app)}
     ).items():
         subcommands = command.commands if isinstance(command, click.Group) else [""]
         for subcommand in subcommands:
             words = f"{name} {subcommand}".strip()
-            assert re.search(rf"`(leads-service )?{words}\b", README), words
+            row = rf"^\| `(leads-service )?{words}\b"
+            assert re.search(row, operating, re.MULTILINE), words
 
 
-def test_readme_names_every_setting_and_its_default() -> None:
+def test_every_setting_has_a_row_with_its_default() -> None:
+    operating = document("docs/operating.md")
     for name, setting in SETTINGS.items():
-        (row,) = re.findall(rf"^\| `{name}` \|(.*?)\|", README, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{name}` \|(.*?)\|", operating, re.MULTILINE)
         if name not in ("LEADS_DATABASE", "LEADS_SCORER"):
             assert row.strip() == f"`{setting.default}`"
+
+
+def test_every_field_of_a_lead_has_a_row() -> None:
+    assert list(rows(API, "field")) == list(OPENAPI["components"]["schemas"]["Lead"]["properties"])
+
+
+def test_every_parameter_of_the_list_has_a_row() -> None:
+    parameters = [each["name"] for each in OPENAPI["paths"]["/v1/leads"]["get"]["parameters"]]
+    filters, paging = rows(API, "filter"), rows(API, "parameter")
+    assert [*filters, *paging] == parameters
+
+
+def test_every_status_has_a_row_with_its_points() -> None:
+    table = rows(API, "status")
+    assert list(table) == list(STATUSES)
+    for status, points in POINTS.items():
+        assert table[status].split("|")[3].strip() == str(points)
+
+
+def test_every_error_has_a_row() -> None:
+    documented = {name[-3:] for name in OPENAPI["components"]["responses"]}
+    assert set(rows(API, "error")) == documented | {"405"}
+
+
+def test_every_header_of_answers_has_a_row() -> None:
+    documented = {name.removeprefix("Leads-") for name in OPENAPI["components"]["headers"]}
+    assert set(rows(API, "header")) == documented | {"Allow"}
+
+
+def test_every_argument_of_init_app_has_a_row() -> None:
+    arguments = list(signature(init_app).parameters)
+    assert list(rows(document("docs/embedding.md"), "argument")) == arguments[1:]
+
+
+def test_every_option_of_the_stub_has_a_row() -> None:
+    table = rows(document("docs/stub.md"), "option")
+    options = {option.opts[0] for option in stub.params if not option.hidden}
+    assert {name.split()[0] for name in table} >= options
+    for name in PARAMETERS:
+        assert f"`{name}: " in document("docs/stub.md")
+
+
+def prose(path: Path) -> str:
+    """Return a Markdown file without what stands in code."""
+    return re.sub(r"^```.*?^```$|`[^`\n]*`", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the fragments under which GitHub shows a Markdown file's headings."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_every_link_leads_somewhere() -> None:
+    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
+    assert {*DOCUMENTS} <= {*files}
+    broken = []
+    for file in files:
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(file)):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, fragment = unquote(target).partition("#")
+            found = (file.parent / path).resolve() if path else file
+            if not found.exists() or (fragment and fragment not in anchors(found)):
+                broken.append(f"{file.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", document("docs/README.md"))
+    assert sorted(linked) == [path.name for path in DOCUMENTS[1:] if path.name != "README.md"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 140
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmark() -> None:
+    figures = re.findall(r"\d+,\d{3}", README)
+    assert len(figures) == 2
+    for figure in figures:
+        assert figure in document("benchmarks/results.md")
