@@ -32,12 +32,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/pip check --disable-pip-version-check
 	$(BIN)/pytest --numprocesses auto
 	$(BIN)/python benchmarks/run.py --quick
+	$(BIN)/python benchmarks/pieces.py --quick
 
 check-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/pytest --numprocesses auto $(HOST_TESTS:%=tests/test_%.py)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/pieces.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) benchmarks/.venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,11 @@ from marshmallow import ValidationError
 from peewee import SqliteDatabase
 from scorers import raises
 
-from leads_service import create_app, init_app
+from leads_service import create_app, init_app, transfer
 from leads_service.lead import STATUSES
 from leads_service.state import EXTENSION, AppState
+from leads_service.storage.base import Storage
+from leads_service.storage.sqlite import storage as sqlite_storage
 from leads_service.transfer import LeadImportSchema, is_plainly_valid, read_csv, read_jsonl
 
 Run = Callable[..., Any]
@@ -318,6 +323,41 @@ def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: AppState)
     assert len(alice.client.get("/v1/leads?company_id=10000").json["data"]) == 1
 
 
+@pytest.mark.parametrize(("count", "is_made_anew"), [(9, False), (10, True)])
+def test_many_leads_are_indexed_after_they_are_stored(
+    service: AppState,
+    alice: Caller,
+    bob: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    is_made_anew: bool,
+) -> None:
+    monkeypatch.setattr(sqlite_storage, "MANY", 10)
+    storage = service.storage
+    fields: dict[str, Any] = {"user_id": alice.id, "company_id": 1, "status": "new", "notes": ""}
+    fields |= {"score": 0, "created_at": OLD, "updated_at": OLD}
+    made = ["DROP", "INSERT", "CREATE"] if is_made_anew else ["INSERT"]
+    moved = ["DROP", "UPDATE", "CREATE"] if is_made_anew else ["UPDATE"]
+    with storage.opened():
+        insert = partial(storage.insert_leads, [fields] * count, lambda _: None)
+        assert steps(storage, insert) == made
+        assert steps(storage, partial(service.leads.reassign, alice.id, bob.id)) == moved
+
+
+def steps(storage: Storage, action: Callable[[], object]) -> list[str]:
+    """Run an action, and return the kinds of its statements on leads and indexes, in order."""
+    statements: list[str] = []
+    connection = storage.database.connection()
+    connection.set_trace_callback(statements.append)
+    action()
+    connection.set_trace_callback(None)
+    form = re.compile(
+        r'(DROP|CREATE) INDEX "?leads_lead|(INSERT) INTO leads_lead|(UPDATE) "leads_lead"'
+    )
+    found = [match[0].split()[0] for match in map(form.match, statements) if match]
+    return [name for name, _ in groupby(found)]
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_what_export_wrote_gives_the_same_leads(
     run: Run, alice: Caller, bob: Caller, clock: Any, kind: str
@@ -492,6 +532,22 @@ def test_what_is_plainly_valid_is_so_by_the_schema(row: Any) -> None:
     else:
         if is_plainly_valid(row):
             assert loaded == row
+
+
+def test_the_schema_is_spared_what_is_plainly_valid(
+    run: Run, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def load(row: dict[str, Any]) -> dict[str, Any]:
+        read.append(row)
+        return row
+
+    monkeypatch.setattr(transfer._schema, "load", load)
+    run("import", "-", "--format", "csv", "--user", "alice", stdin="company_id,notes\n1,a\n2,b\n")
+    assert read == []
+    run("import", "-", "--format", "csv", "--user", "alice", stdin='company_id,notes\n1,"\t"\n')
+    assert read == [{"company_id": 1, "notes": "\t"}]
 
 
 def test_lines_are_counted_as_an_editor_does() -> None:

@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 READING = ("GET", "HEAD")
-MAX_READ_WAIT = 0.05  # seconds; a page takes a two-hundredth of that
+MAX_READ_WAIT = 0.05  # seconds; far longer than a page takes
 SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -16,8 +16,9 @@ class SerializeReads:
     """Lets a process answer one read at a time; a read waits for the one before, but not for long.
 
     Only one thread of a process runs Python at a time, and the GIL changes hands whenever one calls
-    the system: threads that read side by side answer fewer requests than one by one (see
-    ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently.
+    the system: threads that read side by side answer fewer requests than one by one ("serialized
+    reads" in ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run
+    concurrently.
     """
 
     def __init__(self, app: WSGIApplication, max_wait: float = MAX_READ_WAIT):

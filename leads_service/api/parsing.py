@@ -15,7 +15,7 @@ from leads_service.api.responses import RETRY_AFTER
 from leads_service.config import THREADS
 
 MAX_BODY = 256 * 1024  # bytes; the longest notes take 120,000, every character escaped
-MAX_BODY_WAIT = 0.1  # seconds; a body that has arrived is read in a thousandth of that
+MAX_BODY_WAIT = 0.1  # seconds; far longer than to read a body that has arrived
 GRANIAN = "Granian"  # which hands over a chunked body that broke off as if it were whole
 MAX_READ = 1000  # query strings that are remembered, each of up to
 MAX_READ_LENGTH = 200  # bytes
@@ -31,7 +31,7 @@ class StrictParser(FlaskParser):
     def parse(self, argmap: Any, req: Request | None = None, **kwargs: Any) -> Any:
         """Return what the schema makes of the request.
 
-        The same query string is read once for a schema, which saves a sixth of a list's time.
+        What it makes of a query string is cached ("parse cache" in ``benchmarks/pieces.py``).
         """
         if kwargs.get("location") != "query" or not isinstance(argmap, Schema):
             return super().parse(argmap, req, **kwargs)

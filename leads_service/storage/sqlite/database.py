@@ -19,7 +19,7 @@ from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_w
 logger = logging.getLogger(__name__)
 
 PRAGMAS = {
-    # A lead changes some ten pages, mostly by one line: half the size, half of what is written.
+    # SQLite logs each page that a write changes as a whole: "page_size" in benchmarks/pieces.py.
     # Of a database that exists it changes nothing.
     "page_size": 2048,  # bytes
     "synchronous": "normal",  # Sqlite.commit() does what "full" would do, after letting others in
@@ -167,9 +167,10 @@ class Connection(sqlite3.Connection):
 class Sqlite(SqliteDatabase):
     """A SQLite database for many threads and processes.
 
-    Connections belong to the database, not to threads, which take one for each request and give it
-    back: a connection that a thread keeps is closed while the interpreter takes the thread apart,
-    and closing it there crashed the process (https://github.com/python/cpython/issues/119585).
+    It is a connection pool: threads take a connection for each request and give it back, since to
+    open one takes longer than that ("connection pool" in ``benchmarks/pieces.py``). Nor do threads
+    keep theirs: it would be closed while the interpreter takes the thread apart, and closing it
+    there crashed the process (https://github.com/python/cpython/issues/119585).
     """
 
     _connect: Callable[[], Connection]  # Peewee's

@@ -10,7 +10,7 @@ from peewee import OperationalError
 from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between two tries for SQLite's lock; a small write holds it as long
-MAX_FILE_LOCK_WAIT = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
+MAX_FILE_LOCK_WAIT = 1.0  # seconds; far longer than a small write or a checkpoint takes
 POLL_INTERVAL = 0.1  # seconds between two looks at how long the holder has waited
 
 
@@ -56,7 +56,9 @@ class WriteLock:
 
 
 class GroupCommit:
-    """One flush of the log serves all threads that have committed before it began.
+    """Group commit: one flush of the log serves all threads that have committed before it began.
+
+    "group commit" in ``benchmarks/pieces.py`` compares it with a flush at each commit.
 
     A flush that fails leaves open what of the log is on the disk: the system may have dropped what
     it could not write, and the next flush succeeds without it. So the outcome of all commits that
@@ -102,8 +104,9 @@ class GroupCommit:
 def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
     """Try ``action`` until it meets no lock; raises its OperationalError after ``timeout`` seconds.
 
-    SQLite's own busy handler sleeps for up to 100 ms at a time, with which the unlucky one of 16
-    clients waited ten times as long as the others.
+    SQLite's own busy handler sleeps for longer at each try, up to 100 ms
+    (https://sqlite.org/src/file/src/main.c, sqliteDefaultBusyCallback), so that those who come
+    later overtake: "retry_while_locked" in ``benchmarks/pieces.py`` compares the slowest creates.
     """
     deadline = monotonic() + timeout
     while True:

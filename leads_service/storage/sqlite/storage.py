@@ -30,11 +30,14 @@ NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 BEFORE_COMMIT = ("SQLITE_BUSY", *NO_ROOM)
 
 MIGRATION_TIMEOUT = 600  # seconds that a start waits for another process to end its migrations
-BULK_CACHE = -32_000  # KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size
+# KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size. What it buys is
+# "cache for bulk writes" in benchmarks/pieces.py.
+BULK_CACHE = -32_000
 BULK_BATCH = 10_000  # leads of an import that are in memory at a time
 
 # To drop the indexes and to make them anew is faster for so many leads, if they are as large a
-# share of all: an insert writes to all indexes at random places, a move to most of them.
+# share of all: an insert writes to all indexes at random places, a move to most of them ("indexes
+# made anew" in benchmarks/pieces.py).
 MANY = 10_000
 SHARE_OF_MOVED = 0.1
 
