@@ -56,6 +56,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python benchmarks/run.py --quick
+	$(BIN)/python benchmarks/pieces.py --quick
 
 ## Run the tests of a host with the oldest dependencies that are allowed
 check-lowest: $(LOWEST)/.installed
@@ -65,6 +66,7 @@ check-lowest: $(LOWEST)/.installed
 ## Compare the service with its peers, and write benchmarks/results.md
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/pieces.py
 
 ## Remove what was installed and built
 clean:

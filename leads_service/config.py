@@ -13,8 +13,8 @@ from flask import Config
 
 from leads_service.exceptions import ConfigError
 
-# Of a worker: while six threads wait for stalled request bodies, two serve other requests.
-# With more, a list takes 4 % longer and a create 7 %.
+# Of a worker: while six threads wait for stalled request bodies, two serve other requests. More
+# threads would contend for the GIL.
 THREADS = 8
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")

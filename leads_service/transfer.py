@@ -196,7 +196,7 @@ LeadImportSchema = _ImportSchema.from_dict(
     {name: request_field(FIELDS[name], "", required=FIELDS[name].required) for name in IN_FILES},
     name="LeadImportSchema",
 )
-_schema = LeadImportSchema()
+SCHEMA = LeadImportSchema()
 
 
 def _is_stored_form(text: Any) -> bool:
@@ -234,7 +234,7 @@ PLAIN_CHECKS = {name: _plain_check(FIELDS[name].kind) for name in IN_FILES}
 def is_plainly_valid(row: Mapping[str, Any]) -> bool:
     """Return whether a row is certainly valid and needs no conversion.
 
-    If not, the schema has to decide, which takes several times as long: see
+    If not, the schema has to decide, which takes longer: "is_plainly_valid" in
     ``benchmarks/pieces.py``.
     """
     for name in REQUIRED:
@@ -324,7 +324,7 @@ def _leads(
             continue
         try:
             user_id, fields = owner(row)
-            values = fields if is_plainly_valid(fields) else _schema.load(fields)
+            values = fields if is_plainly_valid(fields) else SCHEMA.load(fields)
         except ValidationError as error:
             on_invalid(line, error.messages_dict, row)
             continue

@@ -3,12 +3,15 @@
 import io
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from leads_service import transfer
 from leads_service.lead import STATUSES
 from leads_service.transfer import LeadImportSchema, is_plainly_valid, read_csv, read_jsonl
+from tests.helpers import Caller, Run
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 
@@ -45,6 +48,22 @@ def test_what_is_plainly_valid_is_so_by_the_schema(row: Any) -> None:
     else:
         if is_plainly_valid(row):
             assert loaded == row
+
+
+def test_the_schema_is_spared_what_is_plainly_valid(
+    run: Run, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def load(row: dict[str, Any]) -> dict[str, Any]:
+        read.append(row)
+        return row
+
+    monkeypatch.setattr(transfer.SCHEMA, "load", load)
+    run("import", "-", "--format", "csv", "--user", "alice", stdin="company_id,notes\n1,a\n2,b\n")
+    assert read == []
+    run("import", "-", "--format", "csv", "--user", "alice", stdin='company_id,notes\n1,"\t"\n')
+    assert read == [{"company_id": 1, "notes": "\t"}]
 
 
 def test_lines_are_counted_as_an_editor_does() -> None:

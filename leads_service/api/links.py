@@ -5,7 +5,6 @@ A Host header that is not a valid host is ignored, so that no client can inject 
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -50,17 +49,10 @@ def next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
 
 
 def _address(path: str) -> str:
+    """Put an address together, as ``request.base_url`` does not: it believes any host."""
     environ = request.environ
-    return _joined(
-        environ["wsgi.url_scheme"],
-        environ.get("HTTP_HOST", ""),
-        f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
-        environ.get("SCRIPT_NAME", "").rstrip("/") + path.rstrip("/"),
-    )
-
-
-@lru_cache
-def _joined(scheme: str, host: str, server: str, path: str) -> str:
-    """Return a URL from its parts; cached, since ``request.base_url`` parses the host each time."""
-    host = host if VALID_HOST.fullmatch(host) else server
-    return f"{scheme}://{host}{quote(path.encode('latin-1'))}"
+    host = environ.get("HTTP_HOST", "")
+    if not VALID_HOST.fullmatch(host):
+        host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    path = environ.get("SCRIPT_NAME", "").rstrip("/") + path.rstrip("/")
+    return f"{environ['wsgi.url_scheme']}://{host}{quote(path.encode('latin-1'))}"

@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 READ_METHODS = ("GET", "HEAD")
-MAX_READ_WAIT = 0.05  # seconds; a page takes a two-hundredth of that
+MAX_READ_WAIT = 0.05  # seconds; far longer than a page takes
 VALID_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -16,7 +16,7 @@ class SerializeReads:
     """WSGI middleware that serializes GET and HEAD requests within a process.
 
     Under the GIL only one thread of a process runs Python at a time, and the GIL is released at
-    every system call: concurrent reads have less throughput than serialized ones (see
+    every system call: concurrent reads contend for it ("serialized reads" in
     ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently.
     """
 

@@ -15,7 +15,7 @@ from leads_service.api.responses import RETRY_AFTER
 from leads_service.config import THREADS
 
 MAX_BODY = 256 * 1024  # bytes; the longest notes take 120,000, every character escaped
-MAX_BODY_WAIT = 0.1  # seconds; a body that has arrived is read in a thousandth of that
+MAX_BODY_WAIT = 0.1  # seconds; far longer than to read a body that has arrived
 GRANIAN = "Granian"  # SERVER_SOFTWARE of a server that passes truncated chunked bodies as complete
 MAX_CACHED_QUERIES = 1000  # query strings
 MAX_CACHED_QUERY_LENGTH = 200  # bytes; longer query strings are not cached
@@ -34,7 +34,8 @@ class StrictParser(FlaskParser):
     def parse(self, argmap: Any, req: Request | None = None, **kwargs: Any) -> Any:
         """Return the request's values as loaded by the schema ``argmap``.
 
-        The values of a query string are cached by schema, which saves a sixth of a list's time.
+        The values of a query string are cached by schema ("parse cache" in
+        ``benchmarks/pieces.py``).
         """
         if kwargs.get("location") != "query" or not isinstance(argmap, Schema):
             return super().parse(argmap, req, **kwargs)

@@ -44,8 +44,8 @@ class Statement:
 
     Every value in the query has to be a ``parameter``.
 
-    Peewee takes several times as long to build and compile a page's query as SQLite to answer it:
-    see ``benchmarks/pieces.py``.
+    Peewee takes longer to build and compile a page's query than SQLite to run it: "compiled
+    statements" in ``benchmarks/pieces.py``. Python's sqlite3 keeps the prepared statement.
     """
 
     def __init__(self, database: Database, query: Query):
@@ -221,9 +221,11 @@ def select_page(names: Collection[str]) -> Query:
 def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
     """Return the query for leads with bounds on the score, and the CTE of scores that it needs.
 
-    A range of an index is in order of time only for one score, and there are no more than 101:
-    the newest leads of each one, a page at most, hold those of all. To walk the leads in order of
-    time until a page is full takes longer the rarer a score is; ``benchmarks/growth.py`` times it.
+    The table is a recursive common table expression (CTE). A range of an index is in order of time
+    only for one score, and there are no more than 101: the newest leads of each one, a page at
+    most, hold those of all. To sort all leads with a score in the range, as SQLite would, takes
+    longer the more there are ("newest of each score" in ``benchmarks/pieces.py``); to walk them in
+    order of time until a page is full, the rarer they are (``benchmarks/growth.py``).
     """
     low, high = SCORE_RANGE
     is_any = parameter(low) <= parameter(high)  # else the first score would be one of the range
@@ -245,8 +247,8 @@ def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
 def _select_json() -> Query:
     """Return the query for leads: the id, and the lead as JSON.
 
-    SQLite writes 50 leads as JSON in less time than it takes to make Python rows of them: see
-    ``benchmarks/pieces.py``.
+    SQLite writes 50 leads as JSON in less time than it takes to make Python rows of them: "JSON by
+    SQLite" in ``benchmarks/pieces.py``.
     """
     pairs = [(SQL(f"'{name}'"), getattr(Lead, name)) for name in FIELDS]
     return Lead.select(Lead.id, fn.json_object(*chain.from_iterable(pairs)).alias("lead"))
@@ -256,8 +258,9 @@ def _in_one_row(leads: Query, *tables: CTE) -> Query:
     """Return the query that aggregates the leads of a page into one row.
 
     Python's sqlite3 releases the GIL at every row that it fetches, so threads that fetch 51 rows
-    each contend for it: see ``benchmarks/pieces.py``. An aggregate takes its rows in the order of a
-    subquery that has a limit: https://sqlite.org/forum/forumpost/2d76f2bcf65d256a.
+    each contend for it: "page as one row" in ``benchmarks/pieces.py``. An aggregate takes its rows
+    in the order of a subquery that has a limit:
+    https://sqlite.org/forum/forumpost/2d76f2bcf65d256a.
     """
     row = [fn.group_concat(leads.c.id), fn.group_concat(leads.c.lead, SQL(f"'{SEPARATOR}'"))]
     return Select([leads], row).with_cte(*tables)

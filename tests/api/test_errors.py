@@ -304,3 +304,12 @@ def test_no_id_at_all(alice: Caller, lead_id: str) -> None:
     answer = alice.client.patch(f"/v1/leads/{lead_id}", json={"status": "lost"})
     assert answer.status_code == 404
     assert answer.json["code"] == 404
+
+
+def test_the_line_of_a_request_is_written_without_a_log_record(
+    alice: Caller, log: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To make a record, pass it to handlers and take it apart is most of what a line would take."""
+    alice.client.get("/v1/leads")
+    assert log.records == []
+    assert json.loads(capsys.readouterr().err)["route"] == "/v1/leads"

@@ -11,7 +11,7 @@ from leads_service.state import AppState
 from leads_service.storage import queries
 from leads_service.storage.base import Position
 from leads_service.storage.queries import Statement
-from tests.helpers import Caller
+from tests.helpers import Caller, alone_and_embedded
 
 FILTERS: dict[str, Any] = {
     "status": "new",
@@ -76,3 +76,54 @@ def test_a_cursor_after_the_end_in_time(alice: Caller) -> None:
     late = f"/v1/leads?created_before=2026-11-22&cursor={lead['id']}"
     assert alice.client.get(early).json["data"] == []
     assert alice.client.get(late).json["data"] == []
+
+
+def test_a_page_is_one_row(service: AppState, alice: Caller) -> None:
+    """Threads contend for the GIL at every row that Python's sqlite3 fetches."""
+    for company_id in range(1, 6):
+        alice.client.post("/v1/leads", json={"company_id": company_id})
+    for filters in ({}, {"min_score": 0}, {"status": "lost"}):
+        values = queries.page_values(filters, None)
+        page = Statement(service.storage.database, queries.select_page(values.keys()))
+        assert len(page.rows(values | {"user_id": alice.id, "limit": 51})) == 1
+
+
+@alone_and_embedded
+def test_the_queries_of_a_request_are_compiled_once(
+    service: AppState, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Peewee takes longer to compile most of them than SQLite to run them."""
+    compiled = []
+    database = service.storage.database
+    new_context = database.get_sql_context
+
+    def get_sql_context(*args: Any, **options: Any) -> Any:
+        compiled.append(None)
+        return new_context(*args, **options)
+
+    monkeypatch.setattr(database, "get_sql_context", get_sql_context)
+
+    def send_all(company_id: int) -> None:
+        lead = {"company_id": company_id}
+        made = alice.client.post(
+            "/v1/leads", json=lead, headers={"Idempotency-Key": f"{company_id}"}
+        )
+        one = f"/v1/leads/{made.json['id']}"
+        alice.client.patch(one, json={"notes": f"{company_id}"})
+        statuses = [
+            alice.client.get(path).status_code
+            for path in (
+                one,
+                "/v1/leads",
+                "/v1/leads?limit=1",
+                f"/v1/leads?company_id={company_id}",
+            )
+        ]
+        statuses.append(alice.client.get(f"/v1/leads?cursor={made.json['id']}").status_code)
+        statuses.append(alice.client.delete(one).status_code)
+        assert statuses == [200] * 5 + [204]
+
+    send_all(1)
+    compiled.clear()
+    send_all(2)
+    assert compiled == []

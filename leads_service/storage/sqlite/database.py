@@ -25,8 +25,8 @@ from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_w
 logger = logging.getLogger(__name__)
 
 PRAGMAS = {
-    # A lead changes about ten pages, mostly by one row: half the page size, half the bytes written.
-    # It has no effect on an existing database.
+    # A write logs each page that it changes as a whole: "page_size" in benchmarks/pieces.py. It has
+    # no effect on an existing database.
     "page_size": 2048,  # bytes
     "synchronous": "normal",  # no fsync by SQLite at a commit: Sqlite.commit() does a group commit
     "foreign_keys": 1,
@@ -203,8 +203,9 @@ class Connection(sqlite3.Connection):
 class Sqlite(PoolableDatabase):
     """A SQLite database for many threads and processes.
 
-    Connections are pooled: a thread takes one for each request and returns it. A connection kept in
-    a thread-local is closed while the interpreter destroys the thread, and closing it there crashed
+    Connections are pooled: a thread takes one for each request and returns it, since to open one
+    takes longer than that ("connection pool" in ``benchmarks/pieces.py``). A connection kept in a
+    thread-local is closed while the interpreter destroys the thread, and closing it there crashed
     the process (https://github.com/python/cpython/issues/119585).
     """
 

@@ -10,7 +10,7 @@ from peewee import OperationalError
 from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between attempts to lock the file; a small write holds it as long
-MAX_FILE_LOCK_WAIT = 1.0  # seconds; a small write takes a thousandth, a checkpoint some tenths
+MAX_FILE_LOCK_WAIT = 1.0  # seconds; far longer than a small write or a checkpoint takes
 POLL_INTERVAL = 0.1  # seconds between checks of how long the holder has waited
 
 
@@ -72,9 +72,10 @@ class WriteLock:
 class GroupCommit:
     """Group commit: one fsync of the WAL serves all threads that committed before it began.
 
-    After a failed fsync the kernel may drop the pages that it could not write, and the next fsync
-    succeeds without them (https://wiki.postgresql.org/wiki/Fsync_Errors). The outcome of all
-    commits that it was to cover is therefore unknown.
+    "group commit" in ``benchmarks/pieces.py`` compares it with an fsync at each commit. After a
+    failed fsync the kernel may drop the pages that it could not write, and the next fsync succeeds
+    without them (https://wiki.postgresql.org/wiki/Fsync_Errors). The outcome of all commits that it
+    was to cover is therefore unknown.
 
     Attributes:
         has_failed: Whether an fsync has failed since the last call of ``recovered``.
@@ -125,8 +126,9 @@ class GroupCommit:
 def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
     """Call ``action`` until it does not fail because the database is locked.
 
-    SQLite's own busy handler sleeps for up to 100 ms at a time, with which the unlucky one of 16
-    clients waited ten times as long as the others.
+    SQLite's own busy handler sleeps for longer at each attempt, up to 100 ms, so that those who
+    come later overtake: "retry_while_locked" in ``benchmarks/pieces.py`` compares the slowest
+    creates.
 
     Args:
         action: The function to call.
@@ -135,7 +137,6 @@ def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
     Raises:
         OperationalError: The last error of ``action`` after the timeout, or any error other than
             that of a lock.
-
     """
     deadline = monotonic() + timeout
     while True:

@@ -30,12 +30,14 @@ DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
 
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
-BULK_CACHE = -32_000  # KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size
+# KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size. What it buys is
+# "cache for bulk writes" in benchmarks/pieces.py.
+BULK_CACHE = -32_000
 BULK_BATCH = 10_000  # leads that ``insert_leads`` has in memory at a time
 
 # Dropping the indexes and creating them again, sorted, is faster than updating them at random
-# places: for inserts of this many leads that at least double the table, and for moves and
-# deletions of this many leads that are at least this share of it.
+# places ("indexes made anew" in benchmarks/pieces.py): for inserts of this many leads that at least
+# double the table, and for moves and deletions of this many that are at least this share of it.
 MIN_ROWS_TO_REINDEX = 10_000
 MIN_SHARE_TO_REINDEX = 0.1
 

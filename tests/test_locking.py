@@ -1,0 +1,75 @@
+"""Waiting for SQLite's lock on the file, and the connections that threads take by turns."""
+
+from collections.abc import Callable
+
+import pytest
+from peewee import OperationalError
+
+from leads_service.state import AppState
+from leads_service.storage.sqlite.locking import retry_while_locked
+from tests.helpers import Caller
+
+
+def failing(*errors: str) -> tuple[list[str], Callable[[], None]]:
+    """Return an action that fails with these errors, one after the other, and those left."""
+    left = list(errors)
+
+    def act() -> None:
+        if left:
+            raise OperationalError(left.pop(0))
+
+    return left, act
+
+
+def test_an_action_is_tried_until_it_meets_no_lock() -> None:
+    left, act = failing("database is locked", "database is locked")
+    retry_while_locked(act, timeout=30)
+    assert left == []
+
+
+def test_an_action_is_tried_once_at_least_and_not_beyond_the_timeout() -> None:
+    left, act = failing("database is locked", "database is locked")
+    with pytest.raises(OperationalError, match="locked"):
+        retry_while_locked(act, timeout=0)
+    assert len(left) == 1
+
+
+def test_another_error_is_none_to_wait_out() -> None:
+    left, act = failing("disk I/O error", "database is locked")
+    with pytest.raises(OperationalError, match="disk"):
+        retry_while_locked(act, timeout=30)
+    assert len(left) == 1
+
+
+def test_a_write_begins_without_the_busy_handler_of_sqlite(
+    service: AppState, alice: Caller
+) -> None:
+    """That one sleeps for up to 100 ms at a time; everything else that may wait keeps it."""
+    storage, statements = service.storage, []
+    with storage.opened():
+        storage.database.connection().set_trace_callback(statements.append)
+        with storage.writing():
+            storage.rename_user(alice.id, "carol")
+        storage.database.connection().set_trace_callback(None)
+    assert statements[:3] == [
+        "PRAGMA busy_timeout = 0",
+        "BEGIN IMMEDIATE",
+        "PRAGMA busy_timeout = 5000",
+    ]
+
+
+def test_requests_share_a_connection(service: AppState, alice: Caller) -> None:
+    """To open one takes longer than to answer from it."""
+    storage, seen = service.storage, set()
+    for _ in range(3):
+        alice.client.get("/v1/leads")
+        storage.connect()
+        seen.add(storage.database.connection())
+        storage.close()
+    assert len(seen) == 1
+
+
+def test_a_new_store_has_small_pages(service: AppState) -> None:
+    """Half the size of SQLite's own, half of what a lead writes to the log."""
+    with service.storage.opened():
+        assert service.storage.database.pragma("page_size") == 2048
