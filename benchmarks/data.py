@@ -37,7 +37,6 @@ def leads(count: int, owner: Callable[[int], int] = every_101st) -> Iterator[Lea
     Args:
         count: How many leads.
         owner: Returns the id of the owner of the lead with this number, from 1.
-
     """
     kinds = (1, "new", 10), (2, "contacted", 30)
     for number in range(1, count + 1):
@@ -70,7 +69,6 @@ def fill(
         table: The table, with columns named as the fields of ``Lead``.
         rows: The leads.
         time: Formats the times.
-
     """
     columns = ", ".join(Lead._fields)
     marks = ", ".join("?" * len(Lead._fields))
@@ -91,7 +89,6 @@ def canonical(lead: dict[str, object]) -> Lead:
     Raises:
         KeyError: A field is missing.
         ValueError: A value can't be converted.
-
     """
     integers = (int(str(lead[name])) for name in ("id", "user_id", "company_id"))
     moments = (_utc(str(lead[name])) for name in ("created_at", "updated_at"))

@@ -39,7 +39,6 @@ class Scale:
         samples: How many requests a median is taken of.
         requests: How many requests a worker answers before its memory is measured again.
         starts: How many starts of the server the median is taken of.
-
     """
 
     few: int
@@ -106,7 +105,6 @@ def _slowest(client: _Client, own: int, samples: int) -> tuple[float, str, int]:
 
     Returns:
         The ratio of its time to the unfiltered page's, its query, and how many were tried.
-
     """
     pages = [query for query in _queries(own) if client.get(query)[0] == 200]
     roughly = sorted(pages, key=lambda query: client.median(query, max(3, samples // 30)))

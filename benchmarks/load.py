@@ -31,7 +31,6 @@ class Seen:
         times: The times of its requests in milliseconds.
         statuses: The number of responses by status.
         leads: Its leads by id, as they have to be stored.
-
     """
 
     times: list[float] = field(default_factory=list)
@@ -48,7 +47,6 @@ def client(number: int, address: str, token: str, seconds: float) -> Seen:
         address: The server's host and port.
         token: The bearer token.
         seconds: For how long.
-
     """
     random, seen, created = Random(number), Seen(), 0
     connection = HTTPConnection(address, timeout=60)

@@ -25,7 +25,6 @@ class Load:
         median: The median response time in milliseconds.
         p99: The 99th percentile of the response times in milliseconds.
         failed: The number of responses with an unexpected status.
-
     """
 
     rate: float
@@ -59,7 +58,6 @@ def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Lo
 
     Raises:
         BenchError: k9 failed.
-
     """
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     step = request | {"headers": headers, "checks": {"status": {"status": status}}}
@@ -99,7 +97,6 @@ def one_round(
 
     Returns:
         The first page, and the measurements.
-
     """
     with server.running(folder) as (base, _):
         page = server.await_page(base, token)

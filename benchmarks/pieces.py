@@ -160,7 +160,6 @@ def threads_time(path: str, threads: int, *, is_host: bool = False) -> Measure:
         path: What they ask for.
         threads: How many there are.
         is_host: Whether to go round our middleware, as in a host, which does not have it.
-
     """
 
     def measure(bench: Bench) -> float:
@@ -197,7 +196,6 @@ def page_time(filters: Mapping[str, Any], threads: int = 1, share: int = 1) -> M
         filters: Those that the leads pass.
         threads: How many ask for it at once.
         share: By what to divide ``Bench.pages``, where one takes long.
-
     """
 
     def measure(bench: Bench) -> float:

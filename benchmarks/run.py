@@ -72,7 +72,6 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
 
     Raises:
         BenchError: A server does not start, or returns a different first page.
-
     """
     prepared: dict[Server, tuple[Path, str]] = {}
     for server in SERVERS:
@@ -97,7 +96,6 @@ def refuse_failures(results: dict[Server, Figures]) -> None:
 
     Raises:
         BenchError: A response had an unexpected status.
-
     """
     for server, figures in results.items():
         if failed := figures.list.failed + figures.create.failed:

@@ -41,7 +41,6 @@ class Server:
         extra_fields: Further fields of a lead, which can't be turned off.
         created: The status of a successful create.
         body: The body of a create.
-
     """
 
     name: str
@@ -60,7 +59,6 @@ class Server:
 
         Yields:
             Its URL and process id.
-
         """
         port = free_port()
         command = [part.format(port=port, folder=folder) for part in self.command]
@@ -99,7 +97,6 @@ class Server:
 
         Raises:
             BenchError: It has not responded within ``START_STOP_TIMEOUT``.
-
         """
         deadline = time.monotonic() + START_STOP_TIMEOUT
         while True:

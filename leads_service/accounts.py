@@ -38,7 +38,6 @@ class Accounts:
             storage: The storage of the users and tokens.
             leads: The service for leads in the same storage.
             clock: Returns the current time in UTC.
-
         """
         self._storage = storage
         self._leads = leads
@@ -52,7 +51,6 @@ class Accounts:
         Raises:
             AccountError: The name is taken or not valid, or the database belongs to a host
                 application and has leads of a user with the same id.
-
         """
         _check_name(name)
         try:
@@ -74,7 +72,6 @@ class Accounts:
 
         Raises:
             AccountError: There is no such user, or the name is not valid.
-
         """
         _check_name(name)
         user_id = self._storage.user_id(name)
@@ -93,7 +90,6 @@ class Accounts:
 
         Raises:
             AccountError: There is no such user, or the new name is taken or not valid.
-
         """
         _check_name(new_name)
         try:
@@ -112,7 +108,6 @@ class Accounts:
 
         Raises:
             AccountError: ``remove_user`` would raise it.
-
         """
         user_id = self.user_id(name)
         if leads_to is not None and self.user_id(leads_to) == user_id:
@@ -137,7 +132,6 @@ class Accounts:
             AccountError: There is no user with one of the names, both are the same, or the user has
                 leads and neither argument says what to do with them.
             ScorerError: The scorer failed; nothing is changed.
-
         """
         with self._storage.writing():
             count = self.count_to_remove(name, leads_to=leads_to, erase=erase)
@@ -170,7 +164,6 @@ class Accounts:
 
         Raises:
             AccountError: There is no such user, or the label is not valid.
-
         """
         if len(label) > MAX_NAME or not label.isprintable():
             raise AccountError(f"{label!r} is no label: use up to {MAX_NAME} printable letters")
@@ -197,7 +190,6 @@ class Accounts:
 
         Raises:
             AccountError: There is no such user.
-
         """
         return self._storage.tokens(None if name is None else self.user_id(name))
 
@@ -206,7 +198,6 @@ class Accounts:
 
         Raises:
             AccountError: There is no token with this id.
-
         """
         with self._storage.writing():
             revoked = self._storage.delete_token(token_id)
@@ -225,7 +216,6 @@ class Accounts:
 
         Returns:
             The caller; None if the token is unknown, revoked or expired.
-
         """
         record = self._storage.token(_digest(token or ""))
         if record is None:

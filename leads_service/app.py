@@ -60,7 +60,6 @@ def create_app(
     Raises:
         ConfigError: A setting is not valid, or a required extra is not installed.
         StorageUnusableError: The database can't be used.
-
     """
     app = Application(__name__, instance_path=instance_path, static_folder=None)
     # Otherwise Flask redirects // to / with an HTML page.

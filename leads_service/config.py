@@ -29,7 +29,6 @@ class Setting(NamedTuple):
         accepts: Returns whether a value is valid.
         expected: What is valid, for the message "NAME must be ...".
         is_secret: Whether messages must not contain the value.
-
     """
 
     default: Any
@@ -102,7 +101,6 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: A value is not valid, or a name looks like a misspelt setting. Other
             ``LEADS_*`` variables are ignored.
-
     """
     environment = Config(root_path="")
     try:
@@ -137,7 +135,6 @@ def import_extra(module: str, extra: str) -> Any:
 
     Raises:
         ConfigError: It is not installed.
-
     """
     try:
         return import_module(module)
@@ -157,7 +154,6 @@ def database_url(settings: dict[str, Any], instance_path: str) -> str:
 
     Raises:
         ConfigError: The folder can't be created.
-
     """
     if settings["LEADS_DATABASE"] is not None:
         return str(settings["LEADS_DATABASE"])

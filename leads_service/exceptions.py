@@ -32,7 +32,6 @@ class LeadChangedError(LeadsServiceError):
 
     Attributes:
         lead: The lead as it is now.
-
     """
 
     def __init__(self, lead: dict[str, Any]):

@@ -55,7 +55,6 @@ def init_app(
         ValueError: An argument has a wrong value, or the application has leads already.
         ConfigError: A setting is not valid.
         StorageUnusableError: The database can't be used.
-
     """
     _check(app, user_id, scorer, api, url_prefix)
     settings = config.load({name: app.config[name] for name in app.config if name[:6] == "LEADS_"})
@@ -102,7 +101,6 @@ def forget_user(app: Flask, user_id: int) -> int:
         ValueError: ``init_app`` has not been called for the application.
         StorageError: The database can't be used; nothing is deleted, unless it is a
             CommitOutcomeUnknownError.
-
     """
     _check_users(app, user_id)
     state = state_of(app)
@@ -131,7 +129,6 @@ def reassign_user(app: Flask, old: int, new: int) -> int:
         ScorerError: The scorer failed; nothing is changed.
         StorageError: The database can't be used; nothing is changed, unless it is a
             CommitOutcomeUnknownError.
-
     """
     _check_users(app, old, new)
     if old == new:
@@ -168,7 +165,6 @@ def mount(
 
     Raises:
         ConfigError: The scorer can't be called with facts about a lead.
-
     """
     has_own_users = user_id is None
     leads = LeadService(storage, scorer, clock, has_own_users=has_own_users)
@@ -232,7 +228,6 @@ def _check_persistence(storage: Storage) -> None:
 
     Raises:
         ValueError: The tables are gone.
-
     """
     with storage.opened():
         if storage.pending_migrations():

@@ -28,7 +28,6 @@ def created_with(
 
     Raises:
         KeyReusedError: The key created a lead from another body.
-
     """
     record = storage.key(user_id, key, since=timestamp(now - LIFETIME))
     if record is None:

@@ -75,7 +75,6 @@ class Field:
             accepts null only if this is set.
         in_files: Whether exports write it and imports read it.
         scored: Whether it is passed to scorers that ask for it.
-
     """
 
     kind: Kind
@@ -167,7 +166,6 @@ def new_lead(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         All of them: the given ones as stored, the others with their initial values.
-
     """
     names = (name for name in FIELDS if name in CREATABLE or name in UPDATABLE)
     return {name: without_null(name, values.get(name, FIELDS[name].initial)) for name in names}
@@ -188,7 +186,6 @@ class Filter:
             left and the filter's on the right.
         description: The description of the query parameter in the OpenAPI document.
         option_help: The help of the command's option; None if it is the same.
-
     """
 
     field: str

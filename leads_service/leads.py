@@ -56,7 +56,6 @@ class LeadService:
 
         Raises:
             ConfigError: The scorer can't be called with facts about a lead.
-
         """
         self._storage = storage
         self._score = scoring(scorer)
@@ -75,7 +74,6 @@ class LeadService:
         Raises:
             ScorerError: The scorer failed.
             UserGoneError: The user has been removed.
-
         """
         lead = self._new_lead(user_id, values)
         with self._storage.writing():
@@ -100,7 +98,6 @@ class LeadService:
             LeadGoneError: The lead that the key created has been deleted.
             ScorerError: The scorer failed.
             UserGoneError: The user has been removed.
-
         """
         lead = new_lead(values)
         body = {name: lead[name] for name in CREATABLE}
@@ -120,7 +117,6 @@ class LeadService:
 
         Raises:
             LeadNotFoundError: The user has no lead with this id.
-
         """
         lead = self._storage.lead(user_id, lead_id) if lead_id <= MAX_INTEGER else None
         if lead is None:
@@ -149,7 +145,6 @@ class LeadService:
             LeadNotFoundError: The user has no lead with this id.
             LeadChangedError: Its ``updated_at`` is not one of ``versions``.
             ScorerError: The scorer failed.
-
         """
         with self._storage.writing():
             before = self._expected(user_id, lead_id, versions)
@@ -171,7 +166,6 @@ class LeadService:
         Raises:
             LeadNotFoundError: As by ``update``.
             LeadChangedError: As by ``update``.
-
         """
         with self._storage.writing():
             self._expected(user_id, lead_id, versions)
@@ -196,7 +190,6 @@ class LeadService:
 
         Raises:
             CursorNotFoundError: The cursor is not the id of a lead that the user has or had.
-
         """
         after = None if cursor is None else self._storage.position(user_id, cursor)
         if cursor is not None and after is None:
@@ -216,7 +209,6 @@ class LeadService:
 
         Args:
             user_id: Whose leads; None for everybody's.
-
         """
         return dict.fromkeys(STATUSES, 0) | self._storage.count_by_status(user_id)
 
@@ -231,7 +223,6 @@ class LeadService:
 
         Raises:
             ScorerError: The scorer failed; the previous batches are stored.
-
         """
         last, count = 0, batch
         while count == batch:
@@ -259,7 +250,6 @@ class LeadService:
         Raises:
             AccountError: Both ids are the same, or the new owner has been removed.
             ScorerError: The scorer failed.
-
         """
         if old == new:
             raise AccountError("both are the same user; name two")
@@ -284,7 +274,6 @@ class LeadService:
 
         Raises:
             AccountError: A user does not exist.
-
         """
         for user_id in user_ids:
             if self._has_own_users and not self._storage.has_user(user_id):

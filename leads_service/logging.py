@@ -96,7 +96,6 @@ def write(level: str, message: str, fields: dict[str, Any]) -> None:
         message: The message.
         fields: Further fields by name. All texts have to be printable, except for line ends in
             ``exception``, a traceback.
-
     """
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
     if sys.stderr.isatty():
@@ -135,7 +134,6 @@ def configure(level: str) -> None:
 
     Args:
         level: The lowest level to log, as in ``LEADS_LOG_LEVEL``.
-
     """
     logger.setLevel(level.upper())
     if not logger.handlers:

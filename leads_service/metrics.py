@@ -30,7 +30,6 @@ def install(app: Flask, token: str, throttle: Throttle) -> None:
 
     Raises:
         ConfigError: The extra ``metrics`` is not installed.
-
     """
     _set_multiprocess_folder()
     prometheus = import_extra("prometheus_client", "metrics")

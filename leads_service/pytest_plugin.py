@@ -23,7 +23,6 @@ class LeadsStub:
     Attributes:
         url: The root of the server; the API is at ``{url}/v1``.
         tokens: The tokens by user, ``"alice"`` and ``"bob"``, and ``"alice-read-only"``.
-
     """
 
     def __init__(self, stub: Stub, url: str):
@@ -40,7 +39,6 @@ class LeadsStub:
 
         Raises:
             AccountError: There is no such user.
-
         """
         return self._stub.leads(user)
 

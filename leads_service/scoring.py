@@ -30,7 +30,6 @@ def load(path: str) -> Scorer:
 
     Raises:
         ConfigError: It can't be imported, or can't be called with facts about a lead.
-
     """
     module, _, name = path.partition(":")
     try:
@@ -57,7 +56,6 @@ def facts_for(scorer: Scorer) -> tuple[str, ...]:
 
     Raises:
         ConfigError: It requires an argument that is not a fact, or a positional-only one.
-
     """
     try:
         parameters = signature(scorer).parameters
@@ -85,7 +83,6 @@ def scoring(scorer: Scorer) -> Scoring:
 
     Raises:
         ConfigError: The scorer can't be called with facts about a lead.
-
     """
     facts = facts_for(scorer)
 

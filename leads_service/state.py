@@ -28,7 +28,6 @@ class AppState(NamedTuple):
             host's login.
         is_hosted: Whether the application is a host's rather than the standalone one.
         shares_database: Whether the host opens and closes the database.
-
     """
 
     storage: Storage
@@ -47,7 +46,6 @@ def state_of(app: Flask) -> AppState:
 
     Raises:
         KeyError: It has not been set up.
-
     """
     state: AppState = app.extensions[EXTENSION]
     return state

@@ -14,7 +14,6 @@ def loads(text: str) -> Any:
 
     Raises:
         ValueError: The text is not JSON, or is nested too deeply.
-
     """
     try:
         return DECODER.decode(text)

@@ -64,7 +64,6 @@ def read_csv(
 
     Raises:
         ValueError: The header is not valid, or the file is not CSV; the message names the line.
-
     """
     csv.field_size_limit(MAX_CELL)
     lines = iter(lines)
@@ -107,7 +106,6 @@ def read_jsonl(
 
     Yields:
         Each row with the number of its line.
-
     """
     known = _known(has_owner=has_owner)
     for number, line in enumerate(lines, 1):
@@ -143,7 +141,6 @@ def _names(header: Sequence[str], *, has_owner: bool, ignore_extra: bool) -> lis
 
     Raises:
         ValueError: A required column is missing, or one is given twice or unknown.
-
     """
     known = _known(has_owner=has_owner)
     names = [_name(cell) for cell in header]
@@ -186,7 +183,6 @@ class _ImportSchema(StrictSchema):
 
         Raises:
             ValidationError: It is.
-
         """
         if data.get("updated_at", "~") < data.get("created_at", ""):
             raise ValidationError("Must not be before created_at.", "updated_at")
@@ -264,7 +260,6 @@ def owned_by_column(find: Callable[[str], int]) -> Owner:
 
     Args:
         find: Returns the user's id for a text in the column; raises AccountError if there is none.
-
     """
 
     def owner(row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -305,7 +300,6 @@ def import_leads(
         ScorerError: The scorer failed.
         StorageUnavailableError: The database can't be used; nothing is stored.
         CommitOutcomeUnknownError: It is not known whether the leads are durable.
-
     """
     leads = _leads(scoring(scorer), owner, rows, timestamp(now), on_invalid)
     return storage.insert_leads(leads, confirm)
@@ -356,7 +350,6 @@ def export(
 
     Yields:
         For each lead a tuple: the owner, and the fields in the order of ``lead.IN_FILES``.
-
     """
     for owner_id, name, *values in storage.export_leads(IN_FILES, filters, user_id=user_id):
         yield (name if by_name else owner_id, *values)

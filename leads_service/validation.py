@@ -84,7 +84,6 @@ def is_storable(text: str) -> None:
 
     Raises:
         ValidationError: It contains NUL or a lone surrogate.
-
     """
     if "\0" in text:
         raise ValidationError("Must not contain the character NUL (U+0000).")
@@ -119,7 +118,6 @@ def openapi_metadata(kind: Kind, description: str, example: Any) -> dict[str, An
         kind: The kind of its values.
         description: Its description; may be empty.
         example: Its example; None for none.
-
     """
     more: dict[str, Any] = {}
     match kind:
@@ -156,7 +154,6 @@ def request_field(field: Field, description: str, **options: Any) -> "fields.Fie
         field: The declaration.
         description: Its description in the OpenAPI document; may be empty.
         options: Further options of the marshmallow field.
-
     """
     if isinstance(field.kind, Moment):
         return MomentField(**options)
@@ -194,7 +191,6 @@ class RangesSchema(StrictSchema):
         Raises:
             ValidationError: A lower bound is greater than the upper one; it is reported for the
                 lower one.
-
         """
         for low, high in RANGES:
             if low in data and high in data and data[low] > data[high]:

@@ -58,7 +58,6 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
             Flask-Login's ``get_id()`` does), or None if nobody is logged in. AttributeError,
             LookupError and TypeError mean the same as None: ``current_user.id`` raises the first
             for Flask-Login's anonymous user, ``session["user_id"]`` the second for a new session.
-
     """
 
     def current_caller() -> Caller:
@@ -92,7 +91,6 @@ def id_in_host(name: str) -> int:
 
     Raises:
         AccountError: ``name`` is not an integer of 64 bits.
-
     """
     if not INTEGER.fullmatch(name) or abs(int(name)) > MAX_INTEGER:
         raise AccountError(f"{name!r} is no user's id; users are known by their integer ids")

@@ -132,7 +132,6 @@ def authenticate() -> None:
 
     Raises:
         StorageUnavailableError: The database can't be opened.
-
     """
     if request.method == "OPTIONS" and request.routing_exception is None:
         return  # a CORS preflight carries no token

@@ -25,7 +25,6 @@ def allow_origins(app: Flask, origins: Collection[str]) -> None:
     Args:
         app: The application.
         origins: The allowed origins, such as ``https://app.example.com``; ``*`` allows any.
-
     """
 
     def is_allowed() -> bool:

@@ -106,7 +106,6 @@ def docs_files() -> dict[str, Traversable]:
 
     Raises:
         ConfigError: The extra ``stub`` or ``server`` is not installed.
-
     """
     swagger_ui = files(import_extra("flask_swagger_ui", "server")) / "dist"
     names = ("favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css")

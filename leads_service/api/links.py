@@ -40,7 +40,6 @@ def next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
 
     Returns:
         The header as a dict; an empty one on the last page.
-
     """
     if cursor is None:
         return {}

@@ -26,7 +26,6 @@ class SerializeReads:
         Args:
             app: The application.
             max_wait: For how many seconds a read waits for the previous one; then it runs anyway.
-
         """
         self._app = app
         self._max_wait = max_wait
@@ -52,7 +51,6 @@ def behind_proxies(app: WSGIApplication, hops: int) -> WSGIApplication:
     Args:
         app: The application behind the proxies.
         hops: How many proxies there are; headers of further hops are not trusted.
-
     """
 
     def check_forwarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

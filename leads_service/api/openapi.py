@@ -96,7 +96,6 @@ def header_components(address: str) -> dict[str, dict[str, Any]]:
 
     Args:
         address: The URL of the list of leads, for the examples.
-
     """
     return {
         "X-Request-ID": _text(
@@ -138,7 +137,6 @@ class Error(NamedTuple):
         headers: Its headers besides X-Request-ID.
         schema: The schema of its body.
         members: The example's members besides ``code``, ``status`` and ``message``.
-
     """
 
     description: str
@@ -247,7 +245,6 @@ class DocumentedBlueprint(Blueprint):
             tag: The tag of its operations in the OpenAPI document.
             description: The description of the tag.
             options: Further ones of ``flask_smorest.Blueprint``.
-
         """
         super().__init__(name, import_name, description=description, **options)
         self._tag = tag
@@ -278,7 +275,6 @@ def describe(api: Api, takes_tokens: bool, is_hosted: bool, url_prefix: str) -> 
         takes_tokens: Whether callers authenticate with tokens of this service.
         is_hosted: Whether the document is a host's.
         url_prefix: Where the views are mounted, for the examples.
-
     """
     spec = api.spec
     prefix = "Leads" if is_hosted else ""

@@ -64,7 +64,6 @@ class StrictParser(FlaskParser):
 
         Raises:
             ValidationError: A parameter is given more than once.
-
         """
         for name, values in req.args.lists():
             if len(values) > 1:

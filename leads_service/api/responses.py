@@ -105,7 +105,6 @@ def error_response(
         error: The exception.
         headers: Further headers of the response.
         members: Members of the body besides ``code``, ``status``, ``message`` and ``errors``.
-
     """
     problem = _as_http(error)
     details = getattr(problem, "data", None)

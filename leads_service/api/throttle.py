@@ -35,7 +35,6 @@ class Throttle:
         Args:
             per_minute: How many invalid tokens a network may send in a minute; 0 for no limit.
             clock: Returns the time in seconds, from any start.
-
         """
         self._per_minute = per_minute
         self._clock = clock
@@ -53,7 +52,6 @@ class Throttle:
         Args:
             token: The token.
             find: Looks the token up; returns None if it is invalid.
-
         """
         if not self._per_minute:
             return find()
@@ -109,7 +107,6 @@ def network_of(address: str) -> str:
     Returns:
         The IPv4 address, or the IPv6 network of ``IPV6_PREFIX`` bits; an empty string for anything
         else, such as the peer of a Unix socket.
-
     """
     match = WITH_PORT.fullmatch(address)
     try:

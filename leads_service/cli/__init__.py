@@ -25,7 +25,6 @@ def for_host(*, takes_tokens: bool) -> Commands:
 
     Args:
         takes_tokens: Whether to include the commands about users and tokens.
-
     """
     group = Commands("leads", help="Leads, and where they are kept.")
     group.program = "flask leads"

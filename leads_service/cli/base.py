@@ -26,7 +26,6 @@ class Commands(AppGroup):
 
     Attributes:
         program: How a command of the group is called, for messages.
-
     """
 
     program = "leads-service"
@@ -36,7 +35,6 @@ class Commands(AppGroup):
 
         Raises:
             ClickException: The command failed with an expected error, or an error of the system.
-
         """
         try:
             return super().invoke(ctx)
@@ -64,7 +62,6 @@ def ready_state(*, creates: bool = False) -> AppState:
     Raises:
         StorageUnusableError: The database does not exist or can't be used, or a host's schema is
             not up to date.
-
     """
     state = current_state()
     storage = state.storage
@@ -89,7 +86,6 @@ def progress_bar(length: int, label: str) -> Any:
     Args:
         length: The number of steps; 0 hides the bar as well.
         label: The text before the bar.
-
     """
     is_seen = length and sys.stderr.isatty()
     return click.progressbar(length=length, label=label, file=sys.stderr if is_seen else StringIO())

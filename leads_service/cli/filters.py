@@ -30,7 +30,6 @@ def filters_of(given: Mapping[str, str | None]) -> dict[str, Any]:
 
     Raises:
         UsageError: A value is not valid; the message names the option.
-
     """
     options = {option: value for option, value in given.items() if value is not None}
     try:

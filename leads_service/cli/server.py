@@ -88,7 +88,6 @@ def _listening_address(host: str, port: int) -> str:
 
     Raises:
         ClickException: The name can't be resolved, or the port can't be bound.
-
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -48,7 +48,6 @@ class Rejects:
 
     Attributes:
         count: How many rows have been added.
-
     """
 
     def __init__(self, path: Path | None, remedy: str = REMEDY):
@@ -57,7 +56,6 @@ class Rejects:
         Args:
             path: The file to write the rows to; None to report them on stderr.
             remedy: What the final error message advises to do.
-
         """
         self.count = 0
         self._path = path
@@ -74,7 +72,6 @@ class Rejects:
 
         Raises:
             ClickException: ``MAX_REPORTED`` rows have been reported.
-
         """
         self.count += 1
         values = row.values() if isinstance(row, dict) else ()
@@ -98,7 +95,6 @@ class Rejects:
 
         Raises:
             ClickException: There is no file and a row was invalid: the import must not be stored.
-
         """
         if self._file is not None:
             self._file.close()
@@ -239,7 +235,6 @@ def kind_of(source: str, kind: str | None) -> str:
 
     Raises:
         UsageError: The name does not end in a known format.
-
     """
     kind = kind or source.rpartition(".")[2].lower()
     if kind not in FORMATS:
@@ -266,7 +261,6 @@ def _by_column(state: AppState, users_by: str) -> Owner:
 
     Raises:
         UsageError: A host's users have no names here.
-
     """
     if not state.takes_tokens:
         if users_by == "name":

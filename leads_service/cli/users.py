@@ -104,7 +104,6 @@ def _confirm(question: str) -> None:
     Raises:
         Abort: The answer is no.
         ClickException: stdin is not a terminal.
-
     """
     if not sys.stdin.isatty():
         raise click.ClickException(

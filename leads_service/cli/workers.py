@@ -18,7 +18,6 @@ def register_fork_hook(storage: Storage) -> None:
     Args:
         storage: The storage that the workers use. It must have no open connection: SQLite's
             connections must not be used after a fork.
-
     """
     parent = os.getpid()
 

@@ -26,7 +26,6 @@ def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
     Raises:
         ConfigError: The URL does not name a database, or it names one that can't be written.
         TypeError: ``database`` is neither a URL nor a database that an engine supports.
-
     """
     if isinstance(database, str):
         open_url = SCHEMES.get(database.partition(":")[0], sqlite.open_url)

@@ -24,7 +24,6 @@ class Page(NamedTuple):
         next_cursor: The id of the last lead, after which the next page begins; None on the last
             page.
         has_more: Whether there is a next page.
-
     """
 
     data: str
@@ -89,7 +88,6 @@ class Storage(Protocol):
 
         Returns:
             Whether the thread had none, and so has to call ``close``.
-
         """
 
     def close(self) -> None:
@@ -104,7 +102,6 @@ class Storage(Protocol):
         Raises:
             StorageUnusableError: No connection can be opened. What it leads to may still turn out
                 to be no database, at the first method that reads it.
-
         """
 
     def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
@@ -120,7 +117,6 @@ class Storage(Protocol):
         Raises:
             StorageUnavailableError: Nothing was stored.
             CommitOutcomeUnknownError: It is not known whether the changes are durable.
-
         """
 
     def check_health(self) -> None:
@@ -133,7 +129,6 @@ class Storage(Protocol):
 
         Raises:
             StorageUnusableError: It can't be read.
-
         """
 
     def migrate(self) -> list[str]:
@@ -148,7 +143,6 @@ class Storage(Protocol):
         Raises:
             StorageUnusableError: The schema is newer than this code, or it can't be read or
                 written.
-
         """
 
     def pending_migrations(self) -> list[str]:
@@ -156,7 +150,6 @@ class Storage(Protocol):
 
         Raises:
             StorageUnusableError: The schema is newer than this code, or it can't be read.
-
         """
 
     # One user's leads
@@ -170,7 +163,6 @@ class Storage(Protocol):
 
         Raises:
             UserGoneError: The owner has to be a user, and is not.
-
         """
 
     def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
@@ -181,7 +173,6 @@ class Storage(Protocol):
 
         Args:
             lead: All its fields. ``user_id`` and ``id`` identify it; it has to exist.
-
         """
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
@@ -208,7 +199,6 @@ class Storage(Protocol):
             limit: The maximum number of leads, 1 or more.
             max_bytes: The maximum size of the leads' JSON in bytes of UTF-8, without the brackets
                 around them. A first lead that is larger is returned alone.
-
         """
 
     def count(self, user_id: int, filters: Mapping[str, Any]) -> int:
@@ -221,7 +211,6 @@ class Storage(Protocol):
 
         Args:
             user_id: Whose leads; None for everybody's.
-
         """
 
     def insert_leads(
@@ -238,7 +227,6 @@ class Storage(Protocol):
 
         Raises:
             CommitOutcomeUnknownError: It is not known whether the leads are durable.
-
         """
 
     def export_leads(
@@ -254,7 +242,6 @@ class Storage(Protocol):
         Yields:
             For each lead a tuple: the owner's id, the owner's name (None if the owner is not one
             of ``users``), and the fields in the order of ``names``.
-
         """
 
     def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
@@ -280,7 +267,6 @@ class Storage(Protocol):
             new: The id of their new owner.
             filters: The values of some of ``lead.FILTERS`` by name.
             change: Called with each lead; returns the lead to store.
-
         """
 
     def forget_user(self, user_id: int) -> int:
@@ -293,7 +279,6 @@ class Storage(Protocol):
 
         Raises:
             NameTakenError: There is a user with this name.
-
         """
 
     def users(self) -> list[dict[str, Any]]:
@@ -310,7 +295,6 @@ class Storage(Protocol):
 
         Raises:
             NameTakenError: There is a user with this name.
-
         """
 
     def delete_user(self, user_id: int) -> None:
@@ -323,7 +307,6 @@ class Storage(Protocol):
             user_id: Whose it is.
             values: Its ``digest``, ``prefix``, ``label``, ``read_only``, ``created_at`` and
                 ``expires_at``, which may be None.
-
         """
 
     def tokens(self, user_id: int | None = None) -> list[dict[str, Any]]:
@@ -331,7 +314,6 @@ class Storage(Protocol):
 
         Args:
             user_id: Whose tokens; None for everybody's.
-
         """
 
     def delete_token(self, token_id: int) -> bool:
@@ -360,7 +342,6 @@ class Storage(Protocol):
             record: What it was used for.
             now: When.
             since: Keys that were not used after this time have expired.
-
         """
 
     # Maintenance
@@ -370,7 +351,6 @@ class Storage(Protocol):
 
         Raises:
             StorageUnusableError: The schema is newer than this code, or it can't be read.
-
         """
 
     def problems(self) -> list[str]:
@@ -378,7 +358,6 @@ class Storage(Protocol):
 
         Raises:
             StorageUnusableError: There is no database.
-
         """
 
     def back_up(self, target: Path, *, replace: bool) -> None:
@@ -393,7 +372,6 @@ class Storage(Protocol):
         Raises:
             StorageUnusableError: There is no database, ``target`` can't be written or must not be
                 replaced, the copy is damaged, or the engine has other means for backups.
-
         """
 
     def restore(self, backup: Path, *, replace: bool) -> Path | None:
@@ -409,5 +387,4 @@ class Storage(Protocol):
         Raises:
             StorageUnusableError: The backup can't be used, a process has the database open, it has
                 data and must not be replaced, or the engine has other means for backups.
-
         """

@@ -60,7 +60,6 @@ class Statement:
 
         Raises:
             StorageUnavailableError: The database can't be used.
-
         """
         try:
             cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
@@ -85,7 +84,6 @@ def insert_lead(*, of_known_user: bool) -> Query:
 
     Args:
         of_known_user: Whether to insert nothing for an owner who is not one of ``users``.
-
     """
     lead = {getattr(Lead, name): parameter(name) for name in FIELDS if name != "id"}
     if of_known_user:
@@ -125,7 +123,6 @@ def select_position(table: Any) -> Query:
 
     Args:
         table: ``Lead`` for the leads that the user has, ``DeletedLead`` for those that they had.
-
     """
     own = table.user_id == parameter("user_id")
     return table.select(table.created_at, table.id).where(own & (table.id == parameter("id")))
@@ -190,7 +187,6 @@ def page_values(filters: Mapping[str, Any], after: Position | None) -> dict[str,
     Args:
         filters: The values of some of ``lead.FILTERS`` by name.
         after: The position of the previous page's last lead; None for the first page.
-
     """
     values = {name: FILTERS[name].bound(value) for name, value in filters.items()}
     if not values.keys().isdisjoint(SCORE_RANGE):
@@ -211,7 +207,6 @@ def select_page(names: Collection[str]) -> Query:
 
     Args:
         names: The names of the parameters that ``page_values`` returns.
-
     """
     if SCORE_RANGE[0] in names:
         return _in_one_row(*_newest_by_score(names))
@@ -292,7 +287,6 @@ def page_of(row: tuple[str | None, str], limit: int, max_bytes: int) -> Page:
             whether there is a next page.
         limit: The maximum number of leads.
         max_bytes: The maximum size of the page in bytes of UTF-8.
-
     """
     ids, leads = row
     if ids is None:
@@ -311,7 +305,6 @@ def truncate_page(leads: str, max_bytes: int) -> str:
     Args:
         leads: Leads as JSON, separated by ``SEPARATOR``.
         max_bytes: The maximum size.
-
     """
     if len(leads) * MAX_CHARACTER <= max_bytes:
         return leads

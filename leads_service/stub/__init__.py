@@ -51,7 +51,6 @@ class Stub:
         now: The time of the stub's clock. Each write advances it by a second.
         faults: The fault injection.
         app: The Flask application.
-
     """
 
     def __init__(
@@ -80,7 +79,6 @@ class Stub:
         Raises:
             StorageUnusableError: The file is not a stub's.
             StorageUnavailableError: The file can't be opened.
-
         """
         self.now = START_TIME
         self.faults = faults or Faults()
@@ -142,7 +140,6 @@ class Stub:
 
         Raises:
             AccountError: There is no such user.
-
         """
         with self._lock:
             user_id = self.state.user_id(user)

@@ -19,7 +19,6 @@ def seconds(text: str) -> float:
 
     Raises:
         ValueError: It is malformed, or longer than ``MAX_DELAY``.
-
     """
     match = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,3})?)(ms|s)", text)
     delay = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else MAX_DELAY + 1
@@ -38,7 +37,6 @@ class Faults:
             delay: The delay of each response in seconds.
             fail_rate: The probability, from 0 to 1, that a request under /v1 fails with 503.
             seed: The seed of the random failures.
-
         """
         self._delay = delay
         self._fail_rate = fail_rate

@@ -46,7 +46,6 @@ def fill(
         shares: For each of ``USERS``, the rows of the user's leads.
         now: When a lead is created whose row does not say.
         on_invalid: Called with each invalid row; may raise.
-
     """
     for name, rows in zip(USERS, shares, strict=True):
         owner = owned_by(state.accounts.add_user(name))
@@ -72,7 +71,6 @@ def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[
         count: How many in total.
         random: The random generator.
         now: The end of the year in which they were created.
-
     """
     rows = list(_rows(count, random, now))
     share = count - count // 4

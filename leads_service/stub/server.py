@@ -26,7 +26,6 @@ def listen(stub: Stub, port: int = 0) -> tuple[BaseWSGIServer, str]:
     Args:
         stub: The application.
         port: The port; 0 for a free one.
-
     """
     server = make_server(HOST, port, stub, threaded=True, request_handler=Handler)
     return server, f"http://{HOST}:{server.server_port}"

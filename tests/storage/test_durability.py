@@ -226,6 +226,31 @@ def test_a_checkpoint_now_and_then(
     assert wal.stat().st_size == before, "it has begun anew six times"
 
 
+def test_after_a_checkpoint_that_failed_the_log_is_written_again(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed may have been its flush of the log, of which the next flush says nothing."""
+    rewritten = []
+
+    def fail(_: object) -> None:
+        raise OperationalError("disk I/O error")
+
+    def fail_too(_: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 1)
+    monkeypatch.setattr(sqlite.OpenFiles, "checkpoint", fail)
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite.OpenFiles, "rewrite_log", lambda files: rewritten.append(files))
+        assert [post(alice.client, number)[0] for number in (1, 2)] == [201, 201]
+        assert len(rewritten) == 2
+        broken.setattr(sqlite.OpenFiles, "rewrite_log", fail_too)
+        status, message = post(alice.client, 3)
+        assert (status, NOTHING in message) == (503, True)
+    assert post(alice.client, 4)[0] == 201
+    assert companies(alice.client) == [4, 2, 1]
+
+
 def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
     alice: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

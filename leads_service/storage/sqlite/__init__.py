@@ -18,7 +18,6 @@ def open_url(url: str, busy_timeout: float) -> SqliteFileStorage:
 
     Raises:
         ConfigError: The URL does not name a file, or the file can't be written.
-
     """
     file = _file(url)
     try:

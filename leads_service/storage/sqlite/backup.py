@@ -25,7 +25,6 @@ def back_up(database_file: Path, target: Path, *, replace: bool) -> None:
     Raises:
         StorageUnusableError: There is no database, ``target`` can't be written or must not be
             replaced, or the copy is damaged.
-
     """
     if not database_file.exists():
         raise StorageUnusableError(f"there is no store at {database_file} yet; nothing to back up")
@@ -63,7 +62,6 @@ def restore(
     Raises:
         StorageUnusableError: The backup can't be used, a process has the database open, or it has
             data and must not be replaced.
-
     """
     if not backup.is_file():
         raise StorageUnusableError(f"there is no file {backup}")
@@ -91,7 +89,6 @@ def _has_data(database_file: Path) -> bool:
 
     Raises:
         StorageUnusableError: Another process has it open, or it can't be read.
-
     """
     try:
         with closing(sqlite3.connect(database_file, timeout=0, isolation_level=None)) as database:
@@ -143,7 +140,6 @@ def set_aside(database_file: Path) -> Path | None:
 
     Returns:
         The new name; None if there was neither a database nor a sidecar file.
-
     """
     if not any(path.exists() for path in (database_file, *sidecar_files(database_file))):
         return None
@@ -181,7 +177,6 @@ def temporary_copy(source: Path, folder: Path) -> Iterator[Path]:
 
     Raises:
         StorageUnusableError: There is no such folder, ``source`` can't be copied, or it is damaged.
-
     """
     if not folder.is_dir():
         raise StorageUnusableError(f"the folder {folder} does not exist; create it")

@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from peewee import OperationalError, PeeweeException
 
-from leads_service._compat.peewee import PoolableDatabase
+from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_while_locked
 
@@ -68,7 +68,6 @@ class OpenFiles:
 
         Raises:
             sqlite3.Error: They can't be opened.
-
         """
         self._file, self._log_file, self._index_file = file, f"{file}-wal", f"{file}-shm"
         self._log: int | None = None
@@ -109,7 +108,6 @@ class OpenFiles:
 
         Raises:
             sqlite3.Error: The checkpoint failed.
-
         """
         result = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return int(result[1])
@@ -133,7 +131,6 @@ class OpenFiles:
 
         Raises:
             OSError: The flush failed.
-
         """
         if self._log is not None:
             flush(self._log)
@@ -147,7 +144,6 @@ class OpenFiles:
 
         Raises:
             OSError: The WAL can't be read, written or flushed.
-
         """
         if self._log is None:
             return
@@ -179,18 +175,23 @@ def _identity(path: str) -> tuple[int, ...] | None:
         return None
 
 
+def _is_writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
 class Connection(sqlite3.Connection):
-    """A connection to an existing file, which SQLite by default would create.
+    """A connection to a file that exists: SQLite's own way would make one that does not.
 
-    Attributes:
-        files: The files that were current when the connection was opened.
-
+    A file that can't be written is opened for reading. The connection can't write even when the
+    file can be written again, and ``BEGIN IMMEDIATE`` begins a transaction that only reads.
     """
 
     files: OpenFiles
 
     def __init__(self, file: str, **options: Any):
+        could_write = _is_writable(file)
         super().__init__(f"{Path(file).as_uri()}?mode=rw", uri=True, **options)
+        self.can_write = could_write and _is_writable(file)  # it may have changed meanwhile
         self._counted = 0
 
     def new_changes(self) -> int:
@@ -323,18 +324,18 @@ class Sqlite(PoolableDatabase):
         Raises:
             OperationalError: The lock is held by others for too long, or earlier commits could not
                 be flushed to the disk and still can't.
-
         """
         self._write_lock.acquire(self.timeout)
         try:
             try:
                 self._begin(lock_type)
-                is_writable = self.connection().files.are_current()
+                connection = self.connection()
+                can_write = connection.can_write and connection.files.are_current()
             except OperationalError as error:
-                if "readonly" not in str(error):
+                if not sqlite_error_name(error).startswith("SQLITE_READONLY"):
                     raise
-                is_writable = False  # it was read-only when it was opened, and may not be any more
-            if not is_writable:
+                can_write = False  # the log or its index could not be written when it was opened
+            if not can_write:
                 self.close_for_good()
                 self._begin(lock_type)
             if self._group_commit.has_failed:
@@ -363,7 +364,6 @@ class Sqlite(PoolableDatabase):
 
         Raises:
             OperationalError: It still can't be flushed.
-
         """
         try:
             self.connection().files.rewrite_log()
@@ -382,6 +382,9 @@ class Sqlite(PoolableDatabase):
             pages = self.connection().files.checkpoint()
         except sqlite3.Error as error:  # nothing is lost; the WAL keeps growing
             logger.warning("the checkpoint failed, to be tried again: %s", error)
+            # It may have been the fsync of the WAL, after which the next one tells nothing.
+            self._group_commit.has_failed = True
+            self._rewrite_log()
         else:
             if pages > MAX_WAL_PAGES:
                 self._rows_since_checkpoint = CHECKPOINT_INTERVAL - CHECKPOINT_RETRY_INTERVAL
@@ -391,7 +394,6 @@ class Sqlite(PoolableDatabase):
 
         Raises:
             OperationalError: The write lock can't be acquired.
-
         """
         with self.atomic("IMMEDIATE"):
             self._checkpoint_locked()
@@ -410,7 +412,6 @@ class Sqlite(PoolableDatabase):
 
         Raises:
             CommitOutcomeUnknownError: The flush failed, or the file or WAL was deleted meanwhile.
-
         """
         connection = self.connection()
         super().commit()

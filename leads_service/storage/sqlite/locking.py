@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 from peewee import OperationalError
 
+from leads_service._compat.peewee import sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between attempts to lock the file; a small write holds it as long
@@ -38,7 +39,6 @@ class WriteLock:
         Raises:
             OperationalError: The timeout has passed, or the holder has waited for the file's lock
                 for longer than ``MAX_FILE_LOCK_WAIT``.
-
         """
         deadline = monotonic() + timeout
         while not self._lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
@@ -79,7 +79,6 @@ class GroupCommit:
 
     Attributes:
         has_failed: Whether an fsync has failed since the last call of ``recovered``.
-
     """
 
     def __init__(self) -> None:
@@ -101,7 +100,6 @@ class GroupCommit:
 
         Raises:
             CommitOutcomeUnknownError: The flush that covers the commit has failed.
-
         """
         with self._lock:
             if self._flushed >= number:
@@ -143,7 +141,8 @@ def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
         try:
             action()
         except OperationalError as error:
-            if "locked" not in str(error) or monotonic() >= deadline:
+            is_locked = sqlite_error_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            if not is_locked or monotonic() >= deadline:
                 raise
             sleep(RETRY_PAUSE)
         else:

@@ -29,7 +29,6 @@ class SingleConnectionDatabase(SqliteDatabase):
 
         Raises:
             StorageUnavailableError: The file can't be opened, or is not a database.
-
         """
         with storage_errors:
             self.connect()

@@ -300,7 +300,6 @@ class SqliteFileStorage(SqliteStorage):
         Args:
             file: The file, which need not exist.
             busy_timeout: For how many seconds a write waits for the write lock.
-
         """
         super().__init__(Sqlite(str(file), pragmas=PRAGMAS, busy_timeout=busy_timeout))
 
@@ -325,7 +324,6 @@ class SqliteFileStorage(SqliteStorage):
 
         Raises:
             StorageUnusableError: The file system does not support it.
-
         """
         if self.database.pragma("journal_mode") == "wal":
             return
@@ -368,7 +366,6 @@ def _migrate_copy(copy: Path, backup_name: Path) -> None:
 
     Raises:
         StorageUnusableError: It is not a database of this package, or can't be migrated.
-
     """
     storage = SqliteFileStorage(copy)
     with storage.opened():

@@ -30,7 +30,6 @@ def pending(database: SqliteDatabase) -> list[str]:
     Raises:
         StorageUnusableError: A migration has been applied that this version does not know.
         PeeweeException: The database can't be read.
-
     """
     applied = _applied(database)
     if unknown := sorted(applied.difference(SCRIPTS)):
