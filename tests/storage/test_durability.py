@@ -230,7 +230,10 @@ def test_after_a_checkpoint_that_failed_the_log_is_written_again(
     alice: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What failed may have been its flush of the log, of which the next flush says nothing."""
-    rewritten = []
+    rewritten: list[object] = []
+
+    def note(files: object) -> None:
+        rewritten.append(files)
 
     def fail(_: object) -> None:
         raise OperationalError("disk I/O error")
@@ -241,7 +244,7 @@ def test_after_a_checkpoint_that_failed_the_log_is_written_again(
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 1)
     monkeypatch.setattr(sqlite.OpenFiles, "checkpoint", fail)
     with monkeypatch.context() as broken:
-        broken.setattr(sqlite.OpenFiles, "rewrite_log", lambda files: rewritten.append(files))
+        broken.setattr(sqlite.OpenFiles, "rewrite_log", note)
         assert [post(alice.client, number)[0] for number in (1, 2)] == [201, 201]
         assert len(rewritten) == 2
         broken.setattr(sqlite.OpenFiles, "rewrite_log", fail_too)
