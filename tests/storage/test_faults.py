@@ -43,28 +43,31 @@ def assert_unavailable(client: FlaskClient, *calls: str) -> None:
         for headers in (ID, ID | KEY):
             answer = client.open(path, method=method, json=body, headers=headers)
             assert (answer.status_code, answer.headers["X-Request-ID"]) == (503, "abc-1")
-            assert (answer.headers["Retry-After"], answer.json["message"]) == ("1", UNAVAILABLE)
+            assert (answer.headers["Retry-After"], answer.get_json()["message"]) == (
+                "1",
+                UNAVAILABLE,
+            )
 
 
 @pytest.fixture
 def lead(alice: Caller, service: AppState) -> Iterator[Lead]:
-    yield alice.client.post("/v1/leads", json={"company_id": 7}).json
+    yield alice.client.post("/v1/leads", json={"company_id": 7}).get_json()
     assert service.storage.database.pragma("integrity_check") == "ok", "whatever the test has done"
 
 
 def assert_only_readable(client: FlaskClient, lead: Lead) -> None:
     assert_unavailable(client, "POST /v1/leads", "PATCH /v1/leads/1")
-    assert client.get("/v1/leads").json["data"] == [lead]
+    assert client.get("/v1/leads").get_json()["data"] == [lead]
     assert client.get("/healthz").status_code == 200
 
 
 def assert_writable(client: FlaskClient, lead: Lead) -> None:
     new = client.post("/v1/leads", json=LEAD, headers=KEY)
     assert (new.status_code, new.headers.get("Idempotency-Replayed")) == (201, None)
-    changed = client.patch("/v1/leads/1", json=CHANGES).json
+    changed = client.patch("/v1/leads/1", json=CHANGES).get_json()
     later = {"updated_at": "2026-11-22T22:03:11.123457Z"}
     assert changed == lead | CHANGES | {"score": 0} | later
-    assert client.get("/v1/leads").json["data"] == [new.json | {"id": 2}, changed]
+    assert client.get("/v1/leads").get_json()["data"] == [new.get_json() | {"id": 2}, changed]
 
 
 def test_a_full_disk(alice: Caller, lead: Lead, service: AppState) -> None:
@@ -85,8 +88,8 @@ def test_a_quota_that_is_used_up(alice: Caller, lead: Lead, tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (length, usual[1]))
     try:
         answer = alice.client.post("/v1/leads", json=LEAD)
-        assert (answer.status_code, answer.json["message"]) == (503, UNAVAILABLE)
-        assert alice.client.post("/v1/leads", json=LEAD).json["id"] == 22
+        assert (answer.status_code, answer.get_json()["message"]) == (503, UNAVAILABLE)
+        assert alice.client.post("/v1/leads", json=LEAD).get_json()["id"] == 22
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
@@ -111,8 +114,14 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-def test_a_read_only_file(alice: Caller, lead: Lead, service: AppState, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reuses", [False, True], ids=["opened anew", "opened before"])
+def test_a_read_only_file(
+    alice: Caller, lead: Lead, service: AppState, tmp_path: Path, reuses: bool
+) -> None:
+    """SQLite uses descriptors again that it could not close for the locks of the other reader."""
     with closing(sqlite3.connect(tmp_path / "leads.db")) as other:
+        if not reuses:
+            service.storage.dispose()
         other.execute("SELECT * FROM leads_lead").fetchall()  # keeps the log there, as others do
         service.storage.dispose()
         with read_only(tmp_path):
@@ -152,11 +161,11 @@ def test_a_log_that_is_removed_while_a_write_is_under_way(url: str, tmp_path: Pa
     app = Flask("host")
     init_app(app, user_id=lambda: 1, database=url, scorer=scorer)
     client = app.test_client()
-    lead = client.post("/v1/leads", json={"company_id": 1}).json
+    lead = client.post("/v1/leads", json={"company_id": 1}).get_json()
     answer = client.patch("/v1/leads/1", json={"status": "lost"})
     assert answer.status_code == 503
-    assert "it is not known whether" in answer.json["message"]
-    (now,) = client.get("/v1/leads").json["data"]
+    assert "it is not known whether" in answer.get_json()["message"]
+    (now,) = client.get("/v1/leads").get_json()["data"]
     assert now["status"] in ("new", "lost")
     assert client.post("/v1/leads", json={"company_id": 2}).status_code == 201
     assert lead["id"] == 1

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from peewee import OperationalError, PeeweeException
 
-from leads_service._compat.peewee import PoolableDatabase
+from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_while_locked
 
@@ -149,13 +149,23 @@ def _identity(path: str) -> tuple[int, ...] | None:
         return None
 
 
+def _is_writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
 class Connection(sqlite3.Connection):
-    """A connection to a file that exists: SQLite's own way would make one that does not."""
+    """A connection to a file that exists: SQLite's own way would make one that does not.
+
+    A file that can't be written is opened for reading. The connection can't write even when the
+    file can be written again, and ``BEGIN IMMEDIATE`` begins a transaction that only reads.
+    """
 
     files: OpenFiles
 
     def __init__(self, file: str, **options: Any):
+        could_write = _is_writable(file)
         super().__init__(f"{Path(file).as_uri()}?mode=rw", uri=True, **options)
+        self.can_write = could_write and _is_writable(file)  # it may have changed meanwhile
         self._counted = 0
 
     def new_changes(self) -> int:
@@ -271,12 +281,13 @@ class Sqlite(PoolableDatabase):
         try:
             try:
                 self._begin(lock_type)
-                is_writable = self.connection().files.are_current()
+                connection = self.connection()
+                can_write = connection.can_write and connection.files.are_current()
             except OperationalError as error:
-                if "readonly" not in str(error):
+                if not sqlite_error_name(error).startswith("SQLITE_READONLY"):
                     raise
-                is_writable = False  # the file was not when it was opened
-            if not is_writable:
+                can_write = False  # the log or its index could not be written when it was opened
+            if not can_write:
                 self.close_for_good()
                 self._begin(lock_type)
             if self._group_commit.has_failed:

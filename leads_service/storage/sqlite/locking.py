@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 from peewee import OperationalError
 
+from leads_service._compat.peewee import sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between two tries for SQLite's lock; a small write holds it as long
@@ -110,7 +111,8 @@ def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
         try:
             action()
         except OperationalError as error:
-            if "locked" not in str(error) or monotonic() >= deadline:
+            is_locked = sqlite_error_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            if not is_locked or monotonic() >= deadline:
                 raise
             sleep(RETRY_PAUSE)
         else:
