@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from peewee import SqliteDatabase
 
+from leads_service._compat.peewee import execute
 from leads_service.state import AppState
 from leads_service.storage import queries
 from leads_service.storage.base import Position
 from leads_service.storage.queries import Statement
-from tests.helpers import Caller
+from tests.helpers import Caller, database_of
 
 FILTERS: dict[str, Any] = {
     "status": "new",
@@ -29,18 +30,14 @@ def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | Non
     """Return SQLite's plan for a page, a line per step."""
     values = queries.page_values(filters, last)
     statement = Statement(database, queries.select_page(values))
-    rows = database.execute_sql(
-        f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names)
-    )
+    rows = execute(database, f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names))
     return "\n".join(row[3] for row in rows)
 
 
 @pytest.mark.parametrize("last", LAST, ids=["first page", "cursor"])
 @pytest.mark.parametrize("names", NONE_ONE_OR_TWO, ids="+".join)
 def test_plan(service: AppState, names: tuple[str, ...], last: Position | None) -> None:
-    steps = plan(
-        service.storage.database, {name: FILTERS[name] for name in names}, last
-    ).splitlines()
+    steps = plan(database_of(service), {name: FILTERS[name] for name in names}, last).splitlines()
     reading = [step for step in steps if "INDEX leads_lead" in step]
     assert len(reading) == 1, "one index is read, and it alone decides what is read of it"
     for equal in {"status", "company_id"} & set(names):
@@ -71,8 +68,8 @@ def test_of_two_ends_in_time_the_nearer_one_counts() -> None:
 
 
 def test_a_cursor_after_the_end_in_time(alice: Caller) -> None:
-    lead = alice.client.post("/v1/leads", json={"company_id": 1}).json
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).get_json()
     early = f"/v1/leads?created_before=2026-11-21&cursor={lead['id']}"
     late = f"/v1/leads?created_before=2026-11-22&cursor={lead['id']}"
-    assert alice.client.get(early).json["data"] == []
-    assert alice.client.get(late).json["data"] == []
+    assert alice.client.get(early).get_json()["data"] == []
+    assert alice.client.get(late).get_json()["data"] == []

@@ -16,7 +16,16 @@ from leads_service.cli.server import serve
 from leads_service.config import SETTINGS
 from leads_service.stub.command import OFFER, stub
 from leads_service.stub.samples import TOKENS
-from tests.helpers import BIN, README, ROOT, free_port, running, wait_until_ready
+from tests.helpers import (
+    BIN,
+    README,
+    ROOT,
+    first_match,
+    free_port,
+    running,
+    stdout_of,
+    wait_until_ready,
+)
 
 SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 SEPARATOR = "\x1e"
@@ -51,10 +60,10 @@ def test_readme_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     clone, (make_run, welcome) = steps(SESSIONS[0])
     assert clone[0].startswith("git clone")
     with running(make_run.split(), {"PORT": port, "LEADS_LOG_LEVEL": "warning"}) as server:
-        printed = [server.stdout.readline() for _ in welcome.splitlines()]
+        printed = [stdout_of(server).readline() for _ in welcome.splitlines()]
         assert settled("".join(printed)).replace(port, "8000") == welcome
         wait_until_ready(int(port))
-        first_lead = re.search(r"```json\n(.*?)```", README, re.DOTALL)[1]
+        first_lead = first_match(r"```json\n(.*?)```", README)
         assert settled(bash(printed[3].replace("curl", "curl -s"))) == first_lead
         typed = [step for session in SESSIONS[1:] for step in steps(session)]
         script = "".join(f"{command}printf '{SEPARATOR}'\n" for command, _ in typed)
@@ -74,8 +83,8 @@ def test_a_second_start_prints_no_token(tmp_path: Path) -> None:
     )
     port = str(free_port())
     with running(["make", "run"], {"PORT": port, "LEADS_DATABASE": url}) as server:
-        assert server.stdout.readline().startswith("Leads API on")
-        line = server.stdout.readline()
+        assert stdout_of(server).readline().startswith("Leads API on")
+        line = stdout_of(server).readline()
         assert re.fullmatch(r"For a token: \S*bin/leads-service token create 'ann lee'\n", line)
         wait_until_ready(int(port))
 
@@ -94,8 +103,7 @@ def test_make_says_that_it_installs_and_only_then(tmp_path: Path) -> None:
 
 def python_block(name: str) -> str:
     """Return the README's Python file of this name."""
-    (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", README, re.DOTALL)
-    return code
+    return first_match(rf"```python\n(# {name}\n.*?)```", README)
 
 
 def test_the_tool_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +128,7 @@ def test_the_test_of_the_readme(tmp_path: Path) -> None:
 
 def default_port(command: click.Command) -> int:
     (port,) = [option.default for option in command.params if option.name == "port"]
+    assert isinstance(port, int)
     return port
 
 
@@ -137,9 +146,8 @@ def test_the_stub_of_the_readme() -> None:
 
 
 def test_readme_names_every_command() -> None:
-    for name, command in (
-        commands.commands | {"stub": stub, "openapi": openapi_command(create_app)}
-    ).items():
+    others = {"stub": stub, "openapi": openapi_command(create_app)}
+    for name, command in {**commands.commands, **others}.items():
         subcommands = command.commands if isinstance(command, click.Group) else [""]
         for subcommand in subcommands:
             words = f"{name} {subcommand}".strip()
