@@ -1,6 +1,5 @@
 """Fixtures: an application on a database of its own, two users, and its commands."""
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from peewee import SqliteDatabase
 
 from leads_service import create_app, init_app
-from leads_service.state import AppState
+from leads_service.logging import logger
+from leads_service.state import AppState, state_of
 from tests.helpers import APART, Answer, Caller, Clock, Run, answer_of, caller, connect, insert
 
 # Each example's time depends on the machine; how many there are bounds the whole.
@@ -29,6 +29,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("LEADS_", "MAKE")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test our logger as a process has it at first, whatever a test before it did."""
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture
@@ -52,13 +62,13 @@ def app(url: str, database_file: Path, clock: Clock, request: pytest.FixtureRequ
     if getattr(request, "param", "alone") == "alone":
         return create_app({"LEADS_DATABASE": url}, clock=clock)
     host = Flask("host")
-    init_app(host, database=SqliteDatabase(database_file), clock=clock)
+    init_app(host, database=SqliteDatabase(str(database_file)), clock=clock)
     return host
 
 
 @pytest.fixture
 def service(app: Flask) -> AppState:
-    return app.extensions["leads_service"]
+    return state_of(app)
 
 
 @pytest.fixture
@@ -78,11 +88,13 @@ def bob(app: Flask, alice: Caller) -> Caller:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log(
+    fresh_logger: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
     """What our own logger says; it does not pass its records on."""
-    logging.getLogger("leads_service").addHandler(caplog.handler)
-    yield caplog
-    logging.getLogger("leads_service").removeHandler(caplog.handler)
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(caplog.handler)
+    return caplog
 
 
 @pytest.fixture
@@ -122,7 +134,7 @@ def ten_leads(alice: Caller, bob: Caller, clock: Clock) -> None:
     statuses = ["new", "new", "new", "contacted", "converted", "converted", "lost", "lost"]
     for user, names in ((alice, statuses), (bob, ["qualified", "converted"])):
         for number, status in enumerate(names, 1):
-            lead = user.client.post("/v1/leads", json={"company_id": number}).json
+            lead = user.client.post("/v1/leads", json={"company_id": number}).get_json()
             user.client.patch(f"/v1/leads/{lead['id']}", json={"status": status})
     clock.move(days=1)
 

@@ -7,18 +7,25 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
+from peewee import SqliteDatabase
+from werkzeug.test import TestResponse
+
+from leads_service.state import AppState, state_of
+from leads_service.storage.sqlite.database import Sqlite
+from leads_service.storage.sqlite.storage import SqliteStorage
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
@@ -31,7 +38,9 @@ TABLES = ["leads_deleted", "leads_idempotency", "leads_lead", "leads_migration"]
 TABLES += ["leads_token", "leads_user"]
 
 # Before click 8.2 a runner mixes what a command prints with what it complains of, unless told so.
-APART = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+APART: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+)
 
 
 def document(name: str) -> str:
@@ -66,8 +75,8 @@ with_trusted_hosts = pytest.mark.skipif(
 alone_and_embedded = pytest.mark.parametrize("app", ["alone", "embedded"], indirect=True)
 
 
-def caller(app: Flask, name: str, **token: object) -> Caller:
-    accounts = app.extensions["leads_service"].accounts
+def caller(app: Flask, name: str, **token: Any) -> Caller:
+    accounts = state_of(app).accounts
     user_id = accounts.add_user(name)
     secret = accounts.create_token(name, **token)
     client = app.test_client()
@@ -75,7 +84,26 @@ def caller(app: Flask, name: str, **token: object) -> Caller:
     return Caller(user_id, secret, client)
 
 
-def create(owner: Caller, company_id: int, key: str | None = None, **more: Any) -> Any:
+def json_object(answer: TestResponse) -> dict[str, Any]:
+    """Return the JSON object of an answer."""
+    document = answer.get_json()
+    assert isinstance(document, dict)
+    return document
+
+
+def database_of(service: AppState) -> SqliteDatabase:
+    assert isinstance(service.storage, SqliteStorage)
+    return service.storage.database
+
+
+def own_database_of(service: AppState) -> Sqlite:
+    """The same, when it is not a host's."""
+    database = database_of(service)
+    assert isinstance(database, Sqlite)
+    return database
+
+
+def create(owner: Caller, company_id: int, key: str | None = None, **more: Any) -> TestResponse:
     headers = {} if key is None else {"Idempotency-Key": key}
     answer = owner.client.post("/v1/leads", json={"company_id": company_id} | more, headers=headers)
     assert answer.status_code == 201
@@ -83,7 +111,8 @@ def create(owner: Caller, company_id: int, key: str | None = None, **more: Any) 
 
 
 def leads(owner: Caller) -> list[dict[str, Any]]:
-    return owner.client.get("/v1/leads?limit=200").json["data"]
+    data: list[dict[str, Any]] = owner.client.get("/v1/leads?limit=200").get_json()["data"]
+    return data
 
 
 def companies(owner: Caller) -> list[int]:
@@ -111,11 +140,20 @@ def answer_of(result: Result) -> Answer:
     return Answer(result.exit_code, result.stdout_bytes.decode(), result.stderr)
 
 
-def shell(*words: str | Path, cwd: Path = ROOT, **environment: str) -> Answer:
+def first_match(pattern: str, text: str) -> str:
+    """Return the group of a pattern that is in the text."""
+    match = re.search(pattern, text, re.DOTALL)
+    assert match is not None, f"there is no {pattern}"
+    return str(match[1])
+
+
+def shell(
+    *words: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] = MappingProxyType({})
+) -> Answer:
     """Run a command in a process of its own."""
     process = subprocess.run(
         words,
-        env=os.environ | environment,
+        env=os.environ | dict(environment),
         cwd=cwd,
         capture_output=True,
         encoding="utf-8",
@@ -126,7 +164,7 @@ def shell(*words: str | Path, cwd: Path = ROOT, **environment: str) -> Answer:
 
 
 def leads_service(*words: str, **environment: str) -> Answer:
-    return shell(BIN / "leads-service", *words, **environment)
+    return shell(BIN / "leads-service", *words, environment=environment)
 
 
 def assert_refused(answer: Answer, *parts: str, stdout: str = "", mark: str = "Error: ") -> None:
@@ -168,6 +206,13 @@ def tables(url: str) -> list[str]:
         return [name for (name,) in connection.execute(names)]
 
 
+def indexes(url: str) -> list[tuple[str, str]]:
+    """Return the name and the definition of every index."""
+    query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name"
+    with connect(url) as connection:
+        return connection.execute(query).fetchall()
+
+
 def dump(url: str) -> list[str]:
     """Return the whole store, schema and rows, as SQL."""
     with connect(url) as connection:
@@ -178,7 +223,9 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> i
     names = ", ".join(row)
     marks = ", ".join("?" for _ in row)
     query = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
-    return connection.execute(query, tuple(row.values())).lastrowid
+    row_id = connection.execute(query, tuple(row.values())).lastrowid
+    assert row_id is not None
+    return row_id
 
 
 def insert_leads(connection: sqlite3.Connection, *leads: dict[str, Any]) -> None:
@@ -210,7 +257,13 @@ class Server(NamedTuple):
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+def stdout_of(process: subprocess.Popen[str]) -> IO[str]:
+    """Return what a process with a pipe prints."""
+    assert process.stdout is not None
+    return process.stdout
 
 
 @contextmanager
@@ -231,7 +284,7 @@ def running(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
-        process.stdout.close()
+        stdout_of(process).close()
 
 
 @contextmanager
@@ -250,7 +303,7 @@ def serve(
 
 
 def wait_for_token(process: subprocess.Popen[str]) -> str:
-    for line in process.stdout:
+    for line in stdout_of(process):
         if match := re.search(r"leads_[\w-]{43}", line):
             return match[0]
     raise AssertionError(f"the server printed no token and ended with {process.wait()}")

@@ -121,7 +121,7 @@ def test_each_filter_compares_a_field(name: str) -> None:
 
 def test_a_filter_without_a_condition_or_on_no_field_cannot_be() -> None:
     with pytest.raises(TypeError, match="condition"):
-        Filter(field="status", description="With this status.")
+        Filter(field="status", description="With this status.")  # type: ignore[call-arg]
     with pytest.raises(KeyError, match="colour"):
         _ = Filter(field="colour", condition=operator.eq, description="Of this colour.").kind
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from peewee import OperationalError
 
+from leads_service._compat.peewee import sqlite_connection
 from leads_service.state import AppState
 from leads_service.storage.sqlite.locking import retry_while_locked
-from tests.helpers import Caller
+from tests.helpers import Caller, database_of
 
 
 def failing(*errors: str) -> tuple[list[str], Callable[[], None]]:
@@ -45,12 +46,13 @@ def test_a_write_begins_without_the_busy_handler_of_sqlite(
     service: AppState, alice: Caller
 ) -> None:
     """That one sleeps for up to 100 ms at a time; everything else that may wait keeps it."""
-    storage, statements = service.storage, []
+    storage = service.storage
+    statements: list[str] = []
     with storage.opened():
-        storage.database.connection().set_trace_callback(statements.append)
+        sqlite_connection(database_of(service)).set_trace_callback(statements.append)
         with storage.writing():
             storage.rename_user(alice.id, "carol")
-        storage.database.connection().set_trace_callback(None)
+        sqlite_connection(database_of(service)).set_trace_callback(None)
     assert statements[:3] == [
         "PRAGMA busy_timeout = 0",
         "BEGIN IMMEDIATE",
@@ -60,11 +62,12 @@ def test_a_write_begins_without_the_busy_handler_of_sqlite(
 
 def test_requests_share_a_connection(service: AppState, alice: Caller) -> None:
     """To open one takes longer than to answer from it."""
-    storage, seen = service.storage, set()
+    storage = service.storage
+    seen = set()
     for _ in range(3):
         alice.client.get("/v1/leads")
         storage.connect()
-        seen.add(storage.database.connection())
+        seen.add(sqlite_connection(database_of(service)))
         storage.close()
     assert len(seen) == 1
 
@@ -72,4 +75,4 @@ def test_requests_share_a_connection(service: AppState, alice: Caller) -> None:
 def test_a_new_store_has_small_pages(service: AppState) -> None:
     """Half the size of SQLite's own, half of what a lead writes to the log."""
     with service.storage.opened():
-        assert service.storage.database.pragma("page_size") == 2048
+        assert database_of(service).pragma("page_size") == 2048

@@ -12,7 +12,9 @@ from leads_service.storage import sqlite
 from leads_service.storage.base import Storage
 from leads_service.storage.sqlite.storage import SqliteStorage
 
-DatabaseLike = str | Database  # a URL, or a Peewee database that belongs to the caller
+DatabaseLike = (
+    str | Database | DatabaseProxy
+)  # a URL, or a Peewee database that belongs to the caller
 
 
 def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:

@@ -10,7 +10,7 @@ from peewee import SqliteDatabase
 
 from leads_service.state import AppState
 from leads_service.storage.models import Token
-from tests.helpers import Caller, Clock, caller
+from tests.helpers import Caller, Clock, caller, database_of
 
 REALM = 'Bearer realm="leads"'
 CALLS = [
@@ -44,7 +44,7 @@ def test_unknown_token(client: FlaskClient, method: str, path: str) -> None:
     answer = client.open(path, method=method, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == REALM + ', error="invalid_token"'
-    assert answer.json["message"] == "The token is unknown, expired or revoked."
+    assert answer.get_json()["message"] == "The token is unknown, expired or revoked."
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_read_only_token(app: Flask) -> None:
         reader.patch("/v1/leads/1", json={}),
     ):
         assert answer.status_code == 403
-        assert answer.json["message"] == "This token is read-only; use one that may write."
-    assert reader.get("/v1/leads").json["data"] == []
+        assert answer.get_json()["message"] == "This token is read-only; use one that may write."
+    assert reader.get("/v1/leads").get_json()["data"] == []
 
 
 def test_expiry(app: Flask, clock: Clock) -> None:
@@ -118,7 +118,8 @@ def test_only_a_digest_is_stored(alice: Caller, database_file: Path) -> None:
 
 
 def last_use(service: AppState) -> str | None:
-    return Token.select(Token.last_used_at).scalar(service.storage.database)
+    last: str | None = Token.select(Token.last_used_at).scalar(database_of(service))
+    return last
 
 
 def test_last_use_is_noted_once_a_minute(alice: Caller, service: AppState, clock: Clock) -> None:
@@ -138,14 +139,14 @@ def test_reading_does_not_wait_for_a_writer(
     alice: Caller, service: AppState, database_file: Path
 ) -> None:
     """The other one holds the lock throughout: waiting for it would end with an error."""
-    other = SqliteDatabase(database_file)
+    other = SqliteDatabase(str(database_file))
     with other.atomic("IMMEDIATE"):
         assert alice.client.get("/v1/leads").status_code == 200
     assert last_use(service) is None
     other.close()
     alice.client.get("/v1/leads")
     assert last_use(service) is not None
-    assert service.storage.database.pragma("busy_timeout") == 5000
+    assert database_of(service).pragma("busy_timeout") == 5000
 
 
 def test_options_needs_no_token(client: FlaskClient) -> None:

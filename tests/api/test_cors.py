@@ -90,9 +90,9 @@ def test_a_page_sees_what_is_wrong(
     alice: Caller, client: FlaskClient, method: str, path: str, token: bool, status: int
 ) -> None:
     sender = alice.client if token else client
-    body = {"json": {}} if method == "PATCH" else {}
-    answer = sender.open(path, method=method, headers={"Origin": ORIGIN}, **body)
-    assert answer.status_code == answer.json["code"] == status
+    body: dict[str, str] | None = {} if method == "PATCH" else None
+    answer = sender.open(path, method=method, headers={"Origin": ORIGIN}, json=body)
+    assert answer.status_code == answer.get_json()["code"] == status
     assert answer.headers[f"{ALLOW}Origin"] == ORIGIN
     assert "X-Request-ID" in names(answer, "Access-Control-Expose-Headers")
 

@@ -21,12 +21,12 @@ def test_create(alice: Caller, clock: Clock) -> None:
         "updated_at": NOW,
     }
     assert answer.headers["Location"] == "http://localhost/v1/leads/1"
-    assert alice.client.get("/v1/leads").json["data"] == [answer.json]
+    assert alice.client.get("/v1/leads").get_json()["data"] == [answer.get_json()]
 
 
 @pytest.mark.parametrize("body", [{"company_id": 1}, {"company_id": 1, "notes": None}])
 def test_no_notes_are_an_empty_text(alice: Caller, body: dict[str, object]) -> None:
-    assert alice.client.post("/v1/leads", json=body).json["notes"] == ""
+    assert alice.client.post("/v1/leads", json=body).get_json()["notes"] == ""
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_no_notes_are_an_empty_text(alice: Caller, body: dict[str, object]) -> N
 )
 def test_notes_come_back_as_they_were_sent(alice: Caller, notes: str) -> None:
     alice.client.post("/v1/leads", json={"company_id": 2**63 - 1, "notes": notes})
-    (lead,) = alice.client.get("/v1/leads").json["data"]
+    (lead,) = alice.client.get("/v1/leads").get_json()["data"]
     assert lead["notes"] == notes
     assert lead["company_id"] == 2**63 - 1
 
@@ -85,4 +85,4 @@ def test_bad_fields(alice: Caller, body: str, errors: dict[str, list[str]]) -> N
         "message": "The request is not valid; see errors.",
         "errors": {"json": errors},
     }
-    assert alice.client.get("/v1/leads").json["data"] == []
+    assert alice.client.get("/v1/leads").get_json()["data"] == []

@@ -26,8 +26,8 @@ def test_hosts_that_are_listed(url: str, host: str, allowed: bool) -> None:
     if allowed:
         assert made.headers["Location"] == f"http://{host}/v1/leads/1"
     else:
-        assert answers[0].json.keys() == {"code", "status", "message"}
-        assert client.get("/v1/leads").json["data"] == []
+        assert answers[0].get_json().keys() == {"code", "status", "message"}
+        assert client.get("/v1/leads").get_json()["data"] == []
     stranger = app.test_client().get("/v1/leads", headers={"Host": host})
     assert stranger.status_code == (401 if allowed else 400), "as Flask has it, before all else"
 

@@ -9,7 +9,8 @@ from werkzeug.test import TestResponse
 
 from leads_service import create_app
 from leads_service.state import AppState
-from tests.helpers import Caller, Clock, alone_and_embedded, caller
+from leads_service.storage.models import Idempotency
+from tests.helpers import Caller, Clock, alone_and_embedded, caller, database_of, json_object, leads
 
 BODY = {"company_id": 42, "notes": "Met at the fair"}
 
@@ -40,7 +41,7 @@ def post(who: Caller, key: str, body: Any = BODY) -> TestResponse:
 
 def made(answer: TestResponse, mark: str | None = None) -> dict[str, Any]:
     assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (201, mark)
-    return answer.json
+    return json_object(answer)
 
 
 def replayed(answer: TestResponse) -> dict[str, Any]:
@@ -49,17 +50,12 @@ def replayed(answer: TestResponse) -> dict[str, Any]:
 
 def assert_refused(answer: TestResponse, problem: str) -> None:
     assert answer.status_code == 422
-    assert answer.json["errors"] == {"headers": {"Idempotency-Key": [problem]}}
-
-
-def stored(who: Caller) -> list[dict[str, Any]]:
-    return who.client.get("/v1/leads").json["data"]
+    assert answer.get_json()["errors"] == {"headers": {"Idempotency-Key": [problem]}}
 
 
 def keys(service: AppState) -> int:
-    with service.storage.database.connection_context():
-        ((count,),) = service.storage.database.execute_sql("SELECT count(*) FROM leads_idempotency")
-    return count
+    with database_of(service).connection_context():
+        return Idempotency.select().count(database_of(service))
 
 
 @alone_and_embedded
@@ -70,7 +66,7 @@ def test_a_retry_answers_with_the_lead_of_the_first_call(alice: Caller, clock: C
     assert replayed(again) == made(first)
     assert again.headers["Location"] == first.headers["Location"] == "http://localhost/v1/leads/1"
     other = made(alice.client.post("/v1/leads", json=BODY))
-    assert stored(alice) == [other, first.json]
+    assert leads(alice) == [other, first.json]
 
 
 @alone_and_embedded
@@ -87,7 +83,7 @@ def test_a_retry_answers_with_the_lead_of_the_first_call(alice: Caller, clock: C
 def test_a_body_is_what_it_says(alice: Caller, body: object, retry: object) -> None:
     lead = made(post(alice, "a", body))
     assert replayed(post(alice, "a", retry)) == lead
-    assert stored(alice) == [lead]
+    assert leads(alice) == [lead]
 
 
 @alone_and_embedded
@@ -95,7 +91,7 @@ def test_a_body_is_what_it_says(alice: Caller, body: object, retry: object) -> N
 def test_another_body_is_refused(alice: Caller, other: object) -> None:
     lead = made(post(alice, "a"))
     assert_refused(post(alice, "a", other), REUSED)
-    assert stored(alice) == [lead]
+    assert leads(alice) == [lead]
 
 
 @alone_and_embedded
@@ -104,7 +100,7 @@ def test_the_keys_of_two_users_never_meet(alice: Caller, bob: Caller) -> None:
     assert replayed(post(alice, "a")) == hers
     assert replayed(post(bob, "a", PLAIN)) == his
     assert_refused(post(bob, "a", BODY), REUSED)
-    assert (stored(alice), stored(bob)) == ([hers], [his])
+    assert (leads(alice), leads(bob)) == ([hers], [his])
 
 
 @alone_and_embedded
@@ -117,7 +113,7 @@ def test_after_24_hours_the_key_is_new(alice: Caller, service: AppState, clock: 
     assert keys(service) == 1
     clock.move(hours=23)
     assert replayed(post(alice, "a", PLAIN)) == second
-    assert stored(alice) == [second, first]
+    assert leads(alice) == [second, first]
 
 
 @alone_and_embedded
@@ -137,16 +133,16 @@ def test_old_keys_are_removed_in_passing(
 
 @alone_and_embedded
 def test_keys_that_will_do(alice: Caller) -> None:
-    leads = [made(post(alice, key)) for key in KEYS]
-    assert [replayed(post(alice, key)) for key in KEYS] == leads
-    assert stored(alice) == leads[::-1]
+    created = [made(post(alice, key)) for key in KEYS]
+    assert [replayed(post(alice, key)) for key in KEYS] == created
+    assert leads(alice) == created[::-1]
 
 
 @alone_and_embedded
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "\x80", "\xff", "a\tb", "a\n", "a\0", "\x7f"])
 def test_keys_that_will_not(alice: Caller, service: AppState, key: str) -> None:
     assert_refused(post(alice, key), UNFIT)
-    assert (stored(alice), keys(service)) == ([], 0)
+    assert (leads(alice), keys(service)) == ([], 0)
 
 
 @alone_and_embedded
@@ -161,16 +157,18 @@ def test_an_answer_that_was_an_error_is_not_kept(app: Flask, alice: Caller, url:
     assert post(reader, "a").status_code == 403
     assert post(alice._replace(client=broken), "a").status_code == 500
     assert keys(app.extensions["leads_service"]) == 0
-    assert [made(post(alice, "a", PLAIN))] == stored(alice)
+    assert [made(post(alice, "a", PLAIN))] == leads(alice)
 
 
 @alone_and_embedded
 def test_a_replay_shows_the_lead_as_it_is_now(alice: Caller, clock: Clock) -> None:
     made(post(alice, "a"))
     clock.move(minutes=1)
-    changed = alice.client.patch("/v1/leads/1", json={"status": "lost", "notes": "No budget"}).json
+    changed = alice.client.patch(
+        "/v1/leads/1", json={"status": "lost", "notes": "No budget"}
+    ).get_json()
     assert replayed(post(alice, "a")) == changed
-    assert stored(alice) == [changed]
+    assert leads(alice) == [changed]
 
 
 @alone_and_embedded
@@ -183,7 +181,7 @@ def test_a_key_whose_lead_was_deleted(alice: Caller, service: AppState, clock: C
         assert answer.status_code == 410
         assert answer.json == {"code": 410, "status": "Gone", "message": DELETED}
         assert_refused(post(alice, "a", PLAIN), REUSED)
-    assert (stored(alice), keys(service)) == ([], 1)
+    assert (leads(alice), keys(service)) == ([], 1)
     clock.move(hours=1)
     assert made(post(alice, "a", PLAIN))["id"] == 2, "its day is over"
 

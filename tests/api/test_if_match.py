@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 from leads_service.state import AppState
 from leads_service.storage.models import Lead
-from tests.helpers import LATER, NOW, Caller, Clock, alone_and_embedded
+from tests.helpers import LATER, NOW, Caller, Clock, alone_and_embedded, database_of, json_object
 
 CHANGED = "The lead has changed since, so nothing was done; lead holds it as it is now."
 
@@ -25,7 +25,7 @@ def lead(alice: Caller, clock: Clock) -> dict[str, Any]:
     """A lead that was created at NOW and changed at LATER."""
     alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met"})
     clock.move(minutes=1)
-    lead = alice.client.patch("/v1/leads/1", json={"notes": "theirs"}).json
+    lead = json_object(alice.client.patch("/v1/leads/1", json={"notes": "theirs"}))
     clock.move(minutes=1)
     assert (lead["created_at"], lead["updated_at"]) == (NOW, LATER)
     return lead
@@ -52,7 +52,7 @@ def test_answers_with_one_lead_have_a_tag(alice: Caller, clock: Clock) -> None:
     answers.append(alice.client.post("/v1/leads", json={"company_id": 42}, headers=key))
     assert answers[-1].headers["Idempotency-Replayed"] == "true"
     tags = [answer.headers["ETag"] for answer in answers]
-    assert tags == [f'"{answer.json["updated_at"]}"' for answer in answers]
+    assert tags == [f'"{answer.get_json()["updated_at"]}"' for answer in answers]
     assert len(set(tags[:2])) == len(set(tags[2:])) == 1
     assert len(set(tags)) == 2
     assert "ETag" not in alice.client.get("/v1/leads").headers
@@ -80,8 +80,8 @@ def test_the_lead_is_as_the_caller_knows_it(
         assert alice.client.get("/v1/leads/1").status_code == 404
     else:
         assert answer.status_code == 200
-        assert answer.json["notes"] == body.get("notes", "theirs")
-        assert answer.headers["ETag"] == f'"{answer.json["updated_at"]}"'
+        assert answer.get_json()["notes"] == body.get("notes", "theirs")
+        assert answer.headers["ETag"] == f'"{answer.get_json()["updated_at"]}"'
 
 
 @alone_and_embedded
@@ -111,7 +111,7 @@ def test_the_lead_has_changed_since(
         "lead": lead,
     }
     assert answer.headers["ETag"] == f'"{LATER}"'
-    assert alice.client.get("/v1/leads").json["data"] == [lead]
+    assert alice.client.get("/v1/leads").get_json()["data"] == [lead]
     assert send(alice, method, body, answer.headers["ETag"]).status_code in (200, 204)
 
 
@@ -144,8 +144,8 @@ def test_what_is_no_list_of_tags(
     for tags in NO_TAGS:
         answer = send(alice, method, body, tags)
         assert answer.status_code == 422, tags[:30]
-        assert answer.json["errors"] == {"headers": {"If-Match": [UNFIT]}}
-    assert alice.client.get("/v1/leads").json["data"] == [lead]
+        assert answer.get_json()["errors"] == {"headers": {"If-Match": [UNFIT]}}
+    assert alice.client.get("/v1/leads").get_json()["data"] == [lead]
 
 
 @alone_and_embedded
@@ -159,13 +159,13 @@ def test_what_is_not_there_has_not_changed(
     nobodys = bob.client.open("/v1/leads/2", method=method, json=body, headers=headers)
     assert theirs.status_code == 404
     assert (theirs.data, list(theirs.headers)) == (nobodys.data, list(nobodys.headers))
-    assert alice.client.get("/v1/leads").json["data"] == [lead]
+    assert alice.client.get("/v1/leads").get_json()["data"] == [lead]
 
 
 @alone_and_embedded
 def test_a_body_that_is_wrong_is_told_of_first(alice: Caller, lead: dict[str, Any]) -> None:
     answer = send(alice, "PATCH", {"status": "won"}, f'"{NOW}"')
-    assert answer.json["errors"].keys() == {"json"}
+    assert answer.get_json()["errors"].keys() == {"json"}
 
 
 @alone_and_embedded
@@ -184,8 +184,8 @@ def test_other_methods_ignore_it(
 def test_the_last_moment_there_is(alice: Caller, service: AppState, lead: dict[str, Any]) -> None:
     """An imported lead may have it; there is none after it, but the lead can be changed."""
     last = "9999-12-31T23:59:59.999999Z"
-    with service.storage.database.connection_context():
-        Lead.update(updated_at=last).execute(service.storage.database)
+    with database_of(service).connection_context():
+        Lead.update(updated_at=last).execute(database_of(service))
     answer = send(alice, "PATCH", {"notes": "mine"}, f'"{last}"')
-    assert (answer.status_code, answer.json["notes"]) == (200, "mine")
-    assert answer.json["updated_at"] == last
+    assert (answer.status_code, answer.get_json()["notes"]) == (200, "mine")
+    assert answer.get_json()["updated_at"] == last

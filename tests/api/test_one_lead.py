@@ -11,7 +11,8 @@ from peewee import SqliteDatabase
 
 from leads_service import init_app
 from leads_service.state import AppState
-from tests.helpers import Caller, Clock, alone_and_embedded, caller
+from leads_service.storage.models import DeletedLead, Lead
+from tests.helpers import Caller, Clock, alone_and_embedded, caller, database_of, json_object
 
 NO_SUCH_LEAD = {"code": 404, "status": "Not Found", "message": "There is no such lead."}
 HUSH = b"<hush>"
@@ -19,11 +20,11 @@ HUSH = b"<hush>"
 
 @pytest.fixture
 def lead(alice: Caller) -> dict[str, Any]:
-    return alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met"}).json
+    return json_object(alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met"}))
 
 
 def numbers(who: Caller, query: str = "") -> list[int]:
-    return [lead["id"] for lead in who.client.get(f"/v1/leads?{query}").json["data"]]
+    return [lead["id"] for lead in who.client.get(f"/v1/leads?{query}").get_json()["data"]]
 
 
 @alone_and_embedded
@@ -33,8 +34,8 @@ def test_get(alice: Caller) -> None:
     assert answer.status_code == 200
     assert answer.content_type == "application/json"
     assert answer.json == made.json
-    assert [answer.json] == alice.client.get("/v1/leads").json["data"]
-    changed = alice.client.patch("/v1/leads/1", json={"status": "lost"}).json
+    assert [answer.get_json()] == alice.client.get("/v1/leads").get_json()["data"]
+    changed = alice.client.patch("/v1/leads/1", json={"status": "lost"}).get_json()
     assert alice.client.get("/v1/leads/1").json == changed
 
 
@@ -55,7 +56,7 @@ def test_delete(alice: Caller, lead: dict[str, Any]) -> None:
     assert answer.headers["X-Request-ID"]
     for method in ("GET", "PATCH", "DELETE"):
         answer = alice.client.open("/v1/leads/1", method=method, json={})
-        assert (answer.status_code, answer.json) == (404, NO_SUCH_LEAD)
+        assert (answer.status_code, answer.get_json()) == (404, NO_SUCH_LEAD)
     assert numbers(alice) == [2]
 
 
@@ -79,7 +80,7 @@ def test_there_are_no_parameters(
     answer = alice.client.open(f"{path}?fields=id&a=1&a=2", method=method)
     assert answer.status_code == 422
     unknown = ["Unknown field."]
-    assert answer.json["errors"] == {"query": {"a": unknown, "fields": unknown}}
+    assert answer.get_json()["errors"] == {"query": {"a": unknown, "fields": unknown}}
     assert numbers(alice) == [1]
 
 
@@ -101,7 +102,7 @@ def test_an_id_is_never_used_again(alice: Caller, lead: dict[str, Any]) -> None:
     for lead_id in (1, 2):
         assert alice.client.delete(f"/v1/leads/{lead_id}").status_code == 204
         made = alice.client.post("/v1/leads", json={"company_id": 1})
-        assert made.json["id"] == lead_id + 1
+        assert made.get_json()["id"] == lead_id + 1
 
 
 @alone_and_embedded
@@ -113,7 +114,7 @@ def test_a_walk_goes_on_from_where_a_deleted_lead_stood(
     for number in range(6):
         clock.move(seconds=pause)
         alice.client.post("/v1/leads", json={"company_id": number + 1})
-    first = alice.client.get(f"/v1/leads?{query}limit=2").json
+    first = alice.client.get(f"/v1/leads?{query}limit=2").get_json()
     assert first["next_cursor"] == 5
     for lead_id in (5, 3, 6):
         alice.client.delete(f"/v1/leads/{lead_id}")
@@ -135,7 +136,7 @@ def test_another_users_deleted_lead_is_no_cursor(
     nobodys = bob.client.get("/v1/leads?cursor=2", headers=headers)
     assert theirs.status_code == 422
     assert theirs.data == nobodys.data
-    assert alice.client.get("/v1/leads?cursor=1").json["data"] == []
+    assert alice.client.get("/v1/leads?cursor=1").get_json()["data"] == []
 
 
 @alone_and_embedded
@@ -144,10 +145,10 @@ def test_what_remains_is_where_it_stood(
 ) -> None:
     alice.client.patch("/v1/leads/1", json={"status": "lost"})
     alice.client.delete("/v1/leads/1")
-    database = service.storage.database
+    database = database_of(service)
     with database.connection_context():
-        assert database.execute_sql("SELECT * FROM leads_lead").fetchall() == []
-        (row,) = database.execute_sql("SELECT * FROM leads_deleted").fetchall()
+        assert Lead.select().count(database) == 0
+        (row,) = DeletedLead.select().tuples().execute(database)
     assert row == (alice.id, 1, lead["created_at"])
 
 
@@ -167,8 +168,8 @@ def erase(who: Caller) -> None:
 
 def content(service: AppState) -> bytes:
     """Return the bytes of the file, with all that was in the log, which is emptied."""
-    service.storage.database.close()
-    path = Path(service.storage.database.database)
+    database_of(service).close()
+    path = Path(database_of(service).database)
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))

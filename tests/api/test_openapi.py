@@ -16,7 +16,7 @@ from leads_service.api.openapi import ERRORS, ERRORS_WITHOUT_TOKENS
 from leads_service.lead import STATUSES
 from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
-from tests.helpers import Caller, Clock, caller
+from tests.helpers import Caller, Clock, caller, json_object
 
 LEADS = "/v1/leads"
 LEAD = {"company_id": 42, "notes": "Met at the fair"}
@@ -29,7 +29,7 @@ SMOREST |= {"OPENAPI_URL_PREFIX": "/", "OPENAPI_JSON_PATH": "openapi.json"}
 
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
-    return client.get("/openapi.json").json
+    return json_object(client.get("/openapi.json"))
 
 
 @pytest.fixture(params=["Lead before", "Lead after"])
@@ -41,7 +41,7 @@ def host(request: pytest.FixtureRequest, database_file: Path) -> Flask:
     lead = {"type": "object", "description": "What the host calls a lead."}
     if request.param == "Lead before":
         api.spec.components.schema("Lead", lead)
-    database = SqliteDatabase(database_file)
+    database = SqliteDatabase(str(database_file))
     init_app(app, user_id=lambda: None, database=database, api=api, url_prefix="/crm/v1")
     if request.param == "Lead after":
         api.spec.components.schema("Lead", lead)
@@ -50,7 +50,7 @@ def host(request: pytest.FixtureRequest, database_file: Path) -> Flask:
 
 @pytest.fixture
 def host_document(host: Flask) -> dict[str, Any]:
-    return host.test_client().get("/openapi.json").json
+    return json_object(host.test_client().get("/openapi.json"))
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:
@@ -134,7 +134,7 @@ def provoke(url: str, database_file: Path, clock: Clock, alice: Caller) -> dict[
     clock.move(seconds=1)
     client.patch(f"{LEADS}/1", json={"status": "contacted"})
     key = {"Idempotency-Key": "1"}
-    gone = client.post(LEADS, json=LEAD, headers=key).json["id"]
+    gone = client.post(LEADS, json=LEAD, headers=key).get_json()["id"]
     client.delete(f"{LEADS}/{gone}")
     chunked = {"SERVER_SOFTWARE": "Granian", "HTTP_TRANSFER_ENCODING": "chunked"}
     nobody = client.application.test_client()
@@ -142,7 +142,7 @@ def provoke(url: str, database_file: Path, clock: Clock, alice: Caller) -> dict[
     guesser.environ_base["HTTP_AUTHORIZATION"] = "Bearer guess"
     guesser.get(LEADS)
     hasty = other(LEADS_BUSY_TIMEOUT=0)
-    blocker = SqliteDatabase(database_file)
+    blocker = SqliteDatabase(str(database_file))
     with blocker.atomic("IMMEDIATE"):
         locked = hasty.post(LEADS, json=LEAD)
     blocker.close()
@@ -217,7 +217,7 @@ def test_what_is_referred_to_is_there(
 
 def test_the_document_of_a_stub() -> None:
     stub = Stub(log_level="error", leads=0)
-    document = Client(stub).get("/openapi.json").json
+    document = Client(stub).get("/openapi.json").get_json()
     stub.close()
     help_text = document["components"]["securitySchemes"]["leadsToken"]["description"]
     assert [token for token in TOKENS.values() if f"`{token}`" not in help_text] == []

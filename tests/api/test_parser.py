@@ -57,7 +57,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
 @pytest.mark.parametrize("query", ["", "?limit=7"])
 def test_each_view_gets_what_its_own_schema_reads(client: FlaskClient, query: str) -> None:
     paths = ("/number", "/text", "/fields", "/number", "/text", "/fields")
-    found = [client.get(f"{path}{query}").json["limit"] for path in paths]
+    found = [client.get(f"{path}{query}").get_json()["limit"] for path in paths]
     assert found == ([7, "7", "7"] if query else [50, "ALL", "of its own"]) * 2
 
 

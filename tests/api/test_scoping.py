@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.helpers import Caller, alone_and_embedded
+from tests.helpers import Caller, alone_and_embedded, create, json_object
 
 pytestmark = alone_and_embedded
 
 
 @pytest.fixture
 def lead_id(alice: Caller) -> int:
-    return alice.client.post("/v1/leads", json={"company_id": 42, "notes": "secret"}).json["id"]
+    return int(json_object(create(alice, 42, notes="secret"))["id"])
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ def lead_id(alice: Caller) -> int:
     ["", "status=new", "company_id=42", "min_score=0&max_score=100", "created_after=0001-01-01"],
 )
 def test_lists_hold_own_leads_only(alice: Caller, bob: Caller, lead_id: int, query: str) -> None:
-    own = bob.client.post("/v1/leads", json={"company_id": 42}).json
+    own = bob.client.post("/v1/leads", json={"company_id": 42}).get_json()
     assert own["user_id"] == bob.id
-    assert bob.client.get(f"/v1/leads?{query}").json["data"] == [own]
-    assert [lead["id"] for lead in alice.client.get("/v1/leads").json["data"]] == [lead_id]
+    assert bob.client.get(f"/v1/leads?{query}").get_json()["data"] == [own]
+    assert [lead["id"] for lead in alice.client.get("/v1/leads").get_json()["data"]] == [lead_id]
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,13 @@ def test_lists_hold_own_leads_only(alice: Caller, bob: Caller, lead_id: int, que
 def test_another_users_lead_does_not_exist(
     alice: Caller, bob: Caller, lead_id: int, method: str, changes: dict[str, str] | None
 ) -> None:
-    before = alice.client.get("/v1/leads").json
-    request = {"method": method, "json": changes, "headers": {"X-Request-ID": "same"}}
-    theirs = bob.client.open(f"/v1/leads/{lead_id}", **request)
-    nobodys = bob.client.open("/v1/leads/999999", **request)
+    before = alice.client.get("/v1/leads").get_json()
+    theirs, nobodys = (
+        bob.client.open(
+            f"/v1/leads/{number}", method=method, json=changes, headers={"X-Request-ID": "same"}
+        )
+        for number in (lead_id, 999_999)
+    )
     assert theirs.status_code == nobodys.status_code == 404
     assert theirs.data == nobodys.data
     assert list(theirs.headers) == list(nobodys.headers)

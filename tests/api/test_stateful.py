@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import settings, stateful
@@ -13,6 +14,7 @@ from hypothesis.stateful import rule
 from werkzeug.test import TestResponse
 
 from leads_service import create_app
+from tests.filters import COMPANIES, FILTERS, passes
 from tests.helpers import Clock
 
 EXAMPLES = os.environ.get("STATEFUL_EXAMPLES")  # as many, by chance, instead of the same 60
@@ -24,29 +26,8 @@ WHO = st.sampled_from(sorted(MARKS))
 KNOWN = st.sampled_from(["", "*", '"{now}"', '"{old}"', 'W/"{now}"', '"{old}", "{now}"'])
 WHICH = st.integers(0, 20)  # of what there is, counted in a circle
 NOTES = st.none() | st.just("") | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
-BODIES = st.fixed_dictionaries({"company_id": st.integers(1, 2)}, optional={"notes": NOTES})
+BODIES = st.fixed_dictionaries({"company_id": COMPANIES}, optional={"notes": NOTES})
 CHANGES = st.fixed_dictionaries({}, optional={"status": st.sampled_from([*SCORES]), "notes": NOTES})
-FILTERS = {
-    "status": st.sampled_from([*SCORES]),
-    "company_id": st.integers(1, 2),
-    "min_score": st.sampled_from([0, 10, 11, 60]),
-    "max_score": st.sampled_from([60, 99, 100]),
-    "created_after": st.sampled_from(["2026-11-22", "2026-11-23", "2026-11-24"]),
-    "created_before": st.sampled_from(["2026-11-24", "2026-11-25", "2026-11-26"]),
-}
-QUERIES = st.sets(st.sampled_from([*FILTERS]), max_size=3).flatmap(
-    lambda names: st.fixed_dictionaries({name: FILTERS[name] for name in sorted(names)})
-)
-
-
-def passes(lead: dict[str, Any], asked: dict[str, Any]) -> bool:
-    day = lead["created_at"][:10]
-    return (
-        lead["status"] == asked.get("status", lead["status"])
-        and lead["company_id"] == asked.get("company_id", lead["company_id"])
-        and asked.get("min_score", 0) <= lead["score"] <= asked.get("max_score", 100)
-        and asked.get("created_after", day) <= day <= asked.get("created_before", day)
-    )
 
 
 def signed(who: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +46,7 @@ class Users(stateful.RuleBasedStateMachine):
         self.leads: dict[int, dict[str, Any]] = {}  # those that have not been deleted
         self.places: dict[int, tuple[int, str]] = {}  # of all leads: whose, and since when
         self.past: dict[int, set[str]] = {}  # every updated_at that a lead has had before
-        self.keys: dict[tuple[str, str], tuple[dict[str, Any], int, datetime]] = {}
+        self.keys: dict[tuple[str, str | None], tuple[dict[str, Any], int, datetime]] = {}
         self.start()
         self.ids = {who: self.service.accounts.add_user(who) for who in MARKS}
         self.tokens = {who: self.service.accounts.create_token(who) for who in MARKS}
@@ -84,10 +65,10 @@ class Users(stateful.RuleBasedStateMachine):
         assert not any(MARKS[other].encode() in answer.data for other in MARKS if other != who)
         if status == 204:
             return answer
-        for lead in answer.json.get("data", [answer.json] if status < 300 else []):
+        for lead in answer.get_json().get("data", [answer.get_json()] if status < 300 else []):
             assert lead["user_id"] == self.ids[who]
         if tag := answer.headers.get("ETag"):
-            assert tag == f'"{answer.json.get("lead", answer.json)["updated_at"]}"'
+            assert tag == f'"{answer.get_json().get("lead", answer.get_json())["updated_at"]}"'
         return answer
 
     def pick(self, which: int) -> tuple[dict[str, Any], str]:
@@ -147,7 +128,7 @@ class Users(stateful.RuleBasedStateMachine):
         assert answer.headers["Location"] == f"http://localhost/v1/leads/{number}"
 
     @stateful.precondition(lambda self: self.keys)
-    @rule(which=WHICH, company_id=st.none() | st.integers(1, 2))
+    @rule(which=WHICH, company_id=st.none() | COMPANIES)
     def retry(self, which: int, company_id: int | None) -> None:
         """Send an earlier key once more, in other words, and now and then with another body."""
         who, key = list(self.keys)[which % len(self.keys)]
@@ -176,7 +157,7 @@ class Users(stateful.RuleBasedStateMachine):
             lead["score"] = SCORES[lead["status"]]
             assert lead["updated_at"] not in self.past[lead["id"]]
         status = 200 if is_right else 412
-        answer = self.call(who, "PATCH", f"/v1/leads/{lead['id']}", status, **request).json
+        answer = self.call(who, "PATCH", f"/v1/leads/{lead['id']}", status, **request).get_json()
         assert (answer if is_right else answer["lead"]) == lead
 
     @stateful.precondition(lambda self: self.leads)
@@ -189,7 +170,7 @@ class Users(stateful.RuleBasedStateMachine):
         if is_right:
             del self.leads[lead["id"]]
         else:
-            assert answer.json["lead"] == lead
+            assert answer.get_json()["lead"] == lead
 
     @rule(who=WHO, which=WHICH, changes=CHANGES)
     def meddle(self, who: str, which: int, changes: dict[str, Any]) -> None:
@@ -202,12 +183,11 @@ class Users(stateful.RuleBasedStateMachine):
         is_own = user_id == self.ids[who]
         self.call(who, "GET", f"/v1/leads?cursor={number}", 200 if is_own else 422)
 
-    @rule(asked=QUERIES, limit=st.integers(1, 6))
-    def walk(self, asked: dict[str, Any], limit: int) -> None:
+    @rule(filters=FILTERS, limit=st.integers(1, 6))
+    def walk(self, filters: dict[str, Any], limit: int) -> None:
         for who in MARKS:
-            rest = [lead for lead in self.own(who) if passes(lead, asked)]
-            query = "".join(f"&{name}={value}" for name, value in asked.items())
-            path = f"/v1/leads?limit={limit}{query}"
+            rest = [lead for lead in self.own(who) if passes(lead, filters)]
+            path = f"/v1/leads?{urlencode({'limit': limit} | filters)}"
             while path:
                 answer = self.call(who, "GET", path, 200)
                 data, rest = rest[:limit], rest[limit:]
@@ -216,8 +196,8 @@ class Users(stateful.RuleBasedStateMachine):
                 path = answer.headers.get("Link", "").removeprefix("<").partition(">")[0]
                 assert bool(path) is bool(rest)
 
-    @rule(which=WHICH, asked=QUERIES, limit=st.integers(1, 6))
-    def resume(self, which: int, asked: dict[str, Any], limit: int) -> None:
+    @rule(which=WHICH, filters=FILTERS, limit=st.integers(1, 6))
+    def resume(self, which: int, filters: dict[str, Any], limit: int) -> None:
         """Go on from a lead that has been deleted meanwhile, or may have been changed."""
         numbers = sorted(self.places.keys() - self.leads.keys()) or [*self.leads]
         number = numbers[which % len(numbers)]
@@ -226,9 +206,9 @@ class Users(stateful.RuleBasedStateMachine):
         rest = [
             lead for lead in self.own(who) if (lead["created_at"], lead["id"]) < (since, number)
         ]
-        query = "".join(f"&{name}={value}" for name, value in asked.items())
-        answer = self.call(who, "GET", f"/v1/leads?limit={limit}&cursor={number}{query}", 200)
-        assert answer.json["data"] == [lead for lead in rest if passes(lead, asked)][:limit]
+        query = urlencode({"limit": limit, "cursor": number} | filters)
+        answer = self.call(who, "GET", f"/v1/leads?{query}", 200)
+        assert answer.get_json()["data"] == [lead for lead in rest if passes(lead, filters)][:limit]
 
     @rule(who=WHO)
     def change_token(self, who: str) -> None:
@@ -249,7 +229,9 @@ class Users(stateful.RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for who in MARKS:
-            assert self.call(who, "GET", "/v1/leads?limit=200", 200).json["data"] == self.own(who)
+            assert self.call(who, "GET", "/v1/leads?limit=200", 200).get_json()["data"] == self.own(
+                who
+            )
         self.service.storage.dispose()
         self.folder.cleanup()
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from leads_service.lead import STATUSES
-from tests.helpers import LATER, Caller, Clock, alone_and_embedded
+from tests.helpers import LATER, Caller, Clock, alone_and_embedded, json_object
 
 pytestmark = alone_and_embedded
 
 
 @pytest.fixture
 def lead(alice: Caller, clock: Clock) -> dict[str, Any]:
-    lead = alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met"}).json
+    lead = json_object(alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met"}))
     clock.move(minutes=1)
     return lead
 
@@ -36,7 +36,7 @@ def test_update(
     answer = alice.client.patch("/v1/leads/1", json=changes)
     assert answer.status_code == 200
     assert answer.json == lead | result | {"updated_at": LATER}
-    assert alice.client.get("/v1/leads").json["data"] == [answer.json]
+    assert alice.client.get("/v1/leads").get_json()["data"] == [answer.get_json()]
 
 
 @pytest.mark.parametrize("changes", [{}, {"status": "new"}, {"notes": "Met"}])
@@ -53,22 +53,22 @@ def test_any_status_may_follow_any_other(alice: Caller, lead: dict[str, Any]) ->
         for after in STATUSES:
             for status in (before, after):
                 answer = alice.client.patch("/v1/leads/1", json={"status": status})
-                assert answer.json["status"] == status
+                assert answer.get_json()["status"] == status
 
 
 def test_a_clock_that_was_set_back(alice: Caller, lead: dict[str, Any], clock: Clock) -> None:
     clock.move(hours=-1)
     for notes, time in (("Called", "22:03:11.123457"), ("Again", "22:03:11.123458")):
         answer = alice.client.patch("/v1/leads/1", json={"notes": notes})
-        assert answer.json["updated_at"] == f"2026-11-22T{time}Z"
-        assert answer.json["created_at"] == lead["created_at"]
-    assert alice.client.get("/v1/leads").json["data"] == [answer.json]
+        assert answer.get_json()["updated_at"] == f"2026-11-22T{time}Z"
+        assert answer.get_json()["created_at"] == lead["created_at"]
+    assert alice.client.get("/v1/leads").get_json()["data"] == [answer.get_json()]
 
 
 def test_two_changes_at_one_moment(alice: Caller, lead: dict[str, Any]) -> None:
     for notes, digit in (("Called", 6), ("Met", 7), ("Met", 7), ("Called", 8)):
         answer = alice.client.patch("/v1/leads/1", json={"notes": notes})
-        assert answer.json["updated_at"] == f"2026-11-22T22:04:11.12345{digit}Z"
+        assert answer.get_json()["updated_at"] == f"2026-11-22T22:04:11.12345{digit}Z"
 
 
 @pytest.mark.parametrize("lead_id", ["2", str(2**63 - 1), str(2**63), str(2**64), "9" * 5000])
@@ -97,5 +97,5 @@ def test_bad_fields(
 ) -> None:
     answer = alice.client.patch("/v1/leads/1", json=body)
     assert answer.status_code == 422
-    assert answer.json["errors"] == {"json": errors}
-    assert alice.client.get("/v1/leads").json["data"] == [lead]
+    assert answer.get_json()["errors"] == {"json": errors}
+    assert alice.client.get("/v1/leads").get_json()["data"] == [lead]

@@ -13,10 +13,9 @@ from leads_service import create_app
 from leads_service.accounts import Accounts
 from leads_service.cli import commands
 from leads_service.leads import LeadService
-from leads_service.logging import logger
 from leads_service.state import EXTENSION, AppState
 from leads_service.storage.models import TABLES_WITH_OWNER
-from tests.helpers import APART, Answer, Clock, Run, answer_of
+from tests.helpers import APART, Answer, Clock, Run, answer_of, database_of
 
 WithScorer = Callable[[Any], LeadService]
 
@@ -25,7 +24,6 @@ WithScorer = Callable[[Any], LeadService]
 def program(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Commands of ``leads-service``, each on an application that the environment sets up."""
     monkeypatch.setenv("LEADS_DATABASE", url)
-    monkeypatch.setattr(logger, "handlers", [])  # else one stays that writes to a runner's stderr
 
     def program(*words: str) -> Answer:
         result = CliRunner(**APART).invoke(
@@ -66,7 +64,7 @@ def rows_of(service: AppState) -> Callable[[int], int]:
 
     def rows_of(user_id: int) -> int:
         return sum(
-            table.select().where(table.user_id == user_id).count(service.storage.database)
+            table.select().where(table.user_id == user_id).count(database_of(service))
             for table in TABLES_WITH_OWNER
         )
 

@@ -18,7 +18,7 @@ def test_what_export_wrote_gives_the_same_leads(
     run: Run, alice: Caller, bob: Caller, clock: Any, kind: str
 ) -> None:
     for notes in ("", "plain", 'a "quoted"\r\nline\n\r', "東京, שלום, 😀", " \t", "\ufeff", "\x01"):
-        lead = alice.client.post("/v1/leads", json={"company_id": 1, "notes": notes}).json
+        lead = alice.client.post("/v1/leads", json={"company_id": 1, "notes": notes}).get_json()
         clock.move(seconds=1)
         alice.client.patch(f"/v1/leads/{lead['id']}", json={"status": "lost"})
     exported = run("export", "--user", "alice", "--format", kind).stdout.encode()
@@ -29,7 +29,7 @@ def test_what_export_wrote_gives_the_same_leads(
 
 def test_export_filters_as_the_api_does(run: Run, alice: Caller, bob: Caller) -> None:
     for company_id, status in ((1, "new"), (2, "lost"), (3, "converted")):
-        made = alice.client.post("/v1/leads", json={"company_id": company_id}).json
+        made = alice.client.post("/v1/leads", json={"company_id": company_id}).get_json()
         alice.client.patch(f"/v1/leads/{made['id']}", json={"status": status})
     bob.client.post("/v1/leads", json={"company_id": 4})
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from leads_service.cli import commands
-from tests.helpers import Run, assert_misused
+from tests.helpers import Run, assert_misused, first_match
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_help_has_an_example(
     (tmp_path / "leads.csv").touch()
     text = program(*path.split(), "--help").stdout
     (example,) = re.findall(r"^ *Example: +(.*)", text, re.MULTILINE)
-    typed = shlex.split(re.search(r"leads-service ([^)>]*)", example)[1])
+    typed = shlex.split(first_match(r"leads-service ([^)>]*)", example))
     words = path.split()
     assert typed[: len(words)] == words
     COMMANDS[path].make_context(path, typed[len(words) :])

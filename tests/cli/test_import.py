@@ -12,7 +12,7 @@ from peewee import SqliteDatabase
 
 from leads_service.state import EXTENSION, AppState
 from tests.cli.files import portable
-from tests.helpers import Caller, Run
+from tests.helpers import Caller, Run, database_of, indexes, own_database_of
 from tests.scorers import raises
 
 OLD = "2020-02-29T23:59:59.000001Z"
@@ -62,7 +62,7 @@ def test_jsonl_by_the_ending(run: Run, alice: Caller, tmp_path: Path) -> None:
         (7, "new"),
         (8, "converted"),
     ]
-    assert alice.client.get("/v1/leads?min_score=100").json["data"][0]["company_id"] == 8
+    assert alice.client.get("/v1/leads?min_score=100").get_json()["data"][0]["company_id"] == 8
 
 
 def test_only_the_company_is_needed_and_a_byte_order_mark_is_none(
@@ -256,8 +256,8 @@ def test_while_another_one_writes(
     run: Run, alice: Caller, service: AppState, database_file: Path
 ) -> None:
     """Everything is read before the lock is asked for; without it nothing is stored."""
-    service.storage.database.timeout = 0
-    other = SqliteDatabase(database_file)
+    own_database_of(service).timeout = 0
+    other = SqliteDatabase(str(database_file))
     words = ("import", "-", "--format", "csv", "--user", "alice")
     with other.atomic("IMMEDIATE"):
         assert "database is locked" in run(*words, stdin="company_id\n1\n", code=1).stderr
@@ -288,17 +288,13 @@ def test_an_import_for_a_user_who_is_removed_meanwhile(
     assert service.leads.count(alice.id) == 0
 
 
-def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: AppState) -> None:
-    def indexes() -> list[tuple[str, str]]:
-        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name"
-        return service.storage.database.execute_sql(query).fetchall()
-
-    before = indexes()
+def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: AppState, url: str) -> None:
+    before = indexes(url)
     text = "company_id\n" + "".join(f"{number}\n" for number in range(1, 10_001))
     run("import", "-", "--format", "csv", "--user", "alice", stdin=text)
-    assert indexes() == before
-    assert service.storage.database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert len(alice.client.get("/v1/leads?company_id=10000").json["data"]) == 1
+    assert indexes(url) == before
+    assert database_of(service).pragma("integrity_check") == "ok"
+    assert len(alice.client.get("/v1/leads?company_id=10000").get_json()["data"]) == 1
 
 
 def test_users_by_id(run: Run, alice: Caller, bob: Caller) -> None:

@@ -12,7 +12,7 @@ from leads_service.storage.database import MOVE_BATCH
 from leads_service.storage.models import Idempotency
 from leads_service.storage.sqlite import storage
 from tests.cli.conftest import WithScorer
-from tests.helpers import Caller, Clock, Run, companies, create, leads
+from tests.helpers import Caller, Clock, Run, companies, create, database_of, indexes, leads
 
 
 @pytest.mark.usefixtures("scored_by_user")
@@ -83,6 +83,7 @@ def test_many_leads_all_or_none(
     bob: Caller,
     with_scorer: WithScorer,
     rows_of: Callable[[int], int],
+    url: str,
 ) -> None:
     count = MOVE_BATCH + 1
     for company_id in range(1, count + 1):
@@ -93,11 +94,7 @@ def test_many_leads_all_or_none(
             raise RuntimeError("the last one")
         return 50
 
-    def indexes() -> list[tuple[str, str]]:
-        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name"
-        return service.storage.database.execute_sql(query).fetchall()
-
-    before = indexes()
+    before = indexes(url)
     with pytest.raises(ScorerError, match="the last one"):
         with_scorer(score).reassign(alice.id, bob.id)
     with_scorer(points_by_stage)
@@ -110,19 +107,21 @@ def test_many_leads_all_or_none(
     removed = run("user", "remove", "bob", "--erase", "--yes").output
     assert removed == f"bob is removed, {count} leads erased.\n"
     assert rows_of(bob.id) == 0
-    assert indexes() == before
-    assert service.storage.database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert indexes(url) == before
+    assert database_of(service).pragma("integrity_check") == "ok"
 
 
 def test_keys_hold_for_both_users(run: Run, service: AppState, alice: Caller, bob: Caller) -> None:
     """Whichever of the two sends a create again, no second lead is made."""
-    moved, kept = (create(alice, company_id, key=f"k{company_id}").json for company_id in (7, 8))
+    moved, kept = (
+        create(alice, company_id, key=f"k{company_id}").get_json() for company_id in (7, 8)
+    )
     run("reassign", "--from", "alice", "--to", "bob", "--company-id", "7")
     again = create(bob, 7, key="k7")
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert again.json["id"] == moved["id"]
+    assert again.get_json()["id"] == moved["id"]
     keys = Idempotency.select(Idempotency.user_id, Idempotency.key, Idempotency.lead_id)
-    assert set(keys.tuples().execute(service.storage.database)) == {
+    assert set(keys.tuples().execute(database_of(service))) == {
         (alice.id, "k7", moved["id"]),
         (alice.id, "k8", kept["id"]),
         (bob.id, "k7", moved["id"]),
@@ -131,7 +130,7 @@ def test_keys_hold_for_both_users(run: Run, service: AppState, alice: Caller, bo
     answer = alice.client.post("/v1/leads", json={"company_id": 7}, headers=headers)
     assert answer.status_code == 410
     run("reassign", "--from", "bob", "--to", "alice")
-    assert create(alice, 7, key="k7").json["id"] == moved["id"]
+    assert create(alice, 7, key="k7").get_json()["id"] == moved["id"]
 
 
 def test_a_walk_goes_on_where_a_lead_stood_that_is_anothers_now(
@@ -139,10 +138,10 @@ def test_a_walk_goes_on_where_a_lead_stood_that_is_anothers_now(
 ) -> None:
     ids = []
     for company_id in (7, 8, 9):
-        ids.append(create(alice, company_id).json["id"])
+        ids.append(create(alice, company_id).get_json()["id"])
         clock.move(seconds=1)
     run("reassign", "--from", "alice", "--to", "bob", "--company-id", "8")
-    page = alice.client.get(f"/v1/leads?cursor={ids[1]}").json
+    page = alice.client.get(f"/v1/leads?cursor={ids[1]}").get_json()
     assert [lead["company_id"] for lead in page["data"]] == [7]
     run("reassign", "--from", "bob", "--to", "alice")
     run("reassign", "--from", "alice", "--to", "bob", "--company-id", "8")
@@ -152,8 +151,8 @@ def test_a_walk_goes_on_where_a_lead_stood_that_is_anothers_now(
 
 def test_a_key_of_both_users(run: Run, alice: Caller, bob: Caller) -> None:
     create(alice, 7, key="k")
-    own = create(bob, 8, key="k").json
+    own = create(bob, 8, key="k").get_json()
     run("reassign", "--from", "alice", "--to", "bob")
     again = create(bob, 8, key="k")
-    assert (again.json["id"], again.headers["Idempotency-Replayed"]) == (own["id"], "true")
+    assert (again.get_json()["id"], again.headers["Idempotency-Replayed"]) == (own["id"], "true")
     assert companies(bob) == [8, 7]

@@ -12,12 +12,12 @@ from leads_service.leads import LeadService
 from leads_service.state import EXTENSION, AppState
 from leads_service.storage.models import TABLES_WITH_OWNER
 from tests.cli.conftest import WithScorer
-from tests.helpers import Caller, Clock, Run, companies, create, leads
+from tests.helpers import Caller, Clock, Run, companies, create, database_of, leads
 from tests.scorers import raises
 
 
 def test_every_table_of_a_users_is_known(service: AppState) -> None:
-    database = service.storage.database
+    database = database_of(service)
     with_user = {
         table
         for table in database.get_tables()
@@ -60,7 +60,7 @@ def test_remove_a_user_whose_leads_stay(
     clock: Clock,
     rows_of: Callable[[int], int],
 ) -> None:
-    before = [create(alice, company_id, key=f"k{company_id}").json for company_id in (7, 8)]
+    before = [create(alice, company_id, key=f"k{company_id}").get_json() for company_id in (7, 8)]
     clock.move(seconds=1)
     words = ("user", "remove", "alice", "--yes", "--leads-to", "bob")
     assert run(*words).output == "alice is removed, 2 leads given to bob.\n"
@@ -81,14 +81,14 @@ def test_remove_a_user_with_all_leads(
 ) -> None:
     create(alice, 7, key="k", notes="hush, a secret " * 100)
     create(bob, 8)
-    service.storage.database.pragma("secure_delete", 0)  # what is deleted could be read in the file
+    database_of(service).pragma("secure_delete", 0)  # what is deleted could be read in the file
     words = ("user", "remove", "alice", "--yes", "--erase")
     assert run(*words).output == "alice is removed, 1 lead erased.\n"
     assert companies(bob) == [8]
     assert rows_of(alice.id) == 0
-    service.storage.database.pragma("wal_checkpoint")
+    database_of(service).pragma("wal_checkpoint")
     assert b"hush" not in database_file.read_bytes()
-    assert service.storage.database.pragma("secure_delete") == 0
+    assert database_of(service).pragma("secure_delete") == 0
 
 
 def test_a_removal_that_fails_leaves_everything(
@@ -118,7 +118,7 @@ def test_a_lead_on_its_way_is_not_left_behind(
     answer = app.test_client().post(
         "/v1/leads", json={"company_id": 1}, headers={"Authorization": f"Bearer {alice.token}"}
     )
-    assert (answer.status_code, answer.json["message"]) == (401, "The user has been removed.")
+    assert (answer.status_code, answer.get_json()["message"]) == (401, "The user has been removed.")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=leads")
     assert rows_of(alice.id) == 0
 

@@ -116,7 +116,7 @@ def test_token_revoke(invoke: Run, client: FlaskClient) -> None:
     assert invoke("token", "revoke", "2") == (0, "", "Token 2 is revoked.\n")
     answer = client.get("/v1/leads")
     assert answer.status_code == 401
-    assert answer.json["message"] == "The token is unknown, expired or revoked."
+    assert answer.get_json()["message"] == "The token is unknown, expired or revoked."
     assert bearing(client, kept).get("/v1/leads").status_code == 200
     assert_refused(
         invoke("token", "revoke", "2"), "there is no token 2", "leads-service token list"

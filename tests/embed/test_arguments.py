@@ -18,13 +18,13 @@ def test_a_url_and_settings_of_the_hosts(tmp_path: Any) -> None:
     app.config["LEADS_SCORER"] = "tests.scorers:by_notes"
     init_app(app, user_id=lambda: 1, url_prefix="/a/b", database=f"sqlite:///{tmp_path}/x.db")
     answer = app.test_client().post("/a/b/leads", json={"company_id": 1, "notes": "123"})
-    assert answer.json["score"] == 3
+    assert answer.get_json()["score"] == 3
     assert (tmp_path / "x.db").is_file()
     app = Flask("host", instance_path=str(tmp_path / "instance"))
     init_app(app, user_id=lambda: 1, url_prefix="", scorer=by_notes)
     assert (tmp_path / "instance" / "leads.db").is_file()
     answer = app.test_client().post("/leads", json={"company_id": 1, "notes": "12"})
-    assert answer.json["score"] == 2
+    assert answer.get_json()["score"] == 2
 
 
 @pytest.mark.parametrize(

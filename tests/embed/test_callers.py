@@ -35,7 +35,7 @@ def test_an_id_that_comes_as_text(database: SqliteDatabase, user: int) -> None:
     app = Flask("host")
     init_app(app, user_id=lambda: str(user), database=database)
     made = app.test_client().post("/v1/leads", json={"company_id": 1})
-    assert made.json["user_id"] == user
+    assert made.get_json()["user_id"] == user
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_id_that_is_no_integer(
     app = Flask("host")
     init_app(app, user_id=lambda: found, database=database)
     answer = app.test_client().get("/v1/leads")
-    assert (answer.status_code, answer.json["code"]) == (500, 500)
+    assert (answer.status_code, answer.get_json()["code"]) == (500, 500)
     assert repr(found) not in answer.text
     assert f"user_id returned {found!r}, but leads belong to integers of 64 bits" in caplog.text
     assert "a number that you keep for each user" in caplog.text

@@ -1,6 +1,7 @@
 """The commands in a host's own."""
 
 import pytest
+from click import Group
 from flask import Flask
 from peewee import SqliteDatabase
 
@@ -13,8 +14,9 @@ def test_the_hosts_commands_stay(host: Flask) -> None:
     assert runner.invoke(args=["greet"]).output == "hello\n"
     status = runner.invoke(args=["leads", "db", "status"]).output
     assert "\nschema: up to date\n" in status
-    commands = host.cli.commands["leads"].commands
-    assert commands.keys() == {"db", "pipeline", "rescore", "reassign", "import", "export"}
+    leads = host.cli.commands["leads"]
+    assert isinstance(leads, Group)
+    assert leads.commands.keys() == {"db", "pipeline", "rescore", "reassign", "import", "export"}
 
 
 def test_a_command_of_the_hosts_of_the_same_name(database: SqliteDatabase) -> None:
@@ -33,7 +35,7 @@ def test_files_for_the_hosts_users(host: Flask) -> None:
     assert "no user's id" in runner.invoke(args=[*words, "alice"], input="company_id\n").output
     client = host.test_client()
     client.get("/login/7")
-    assert [lead["company_id"] for lead in client.get(LEADS).json["data"]] == [5]
+    assert [lead["company_id"] for lead in client.get(LEADS).get_json()["data"]] == [5]
 
 
 def test_commands_leave_the_schema_to_a_host_that_migrates_itself(

@@ -13,6 +13,7 @@ from peewee import DatabaseProxy, OperationalError, SqliteDatabase
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine
 
 from leads_service import init_app
+from leads_service._compat.peewee import execute, sqlite_connection
 from leads_service.exceptions import StorageUnusableError
 from leads_service.storage.sqlite.database import MAX_IDLE_CONNECTIONS
 from tests.helpers import APPLIED, document, open_files
@@ -23,12 +24,12 @@ def test_a_connection_that_the_host_keeps_open(database: SqliteDatabase) -> None
     database.connect()
     init_app(app, user_id=lambda: 1, database=database)
     assert not database.is_closed()
-    connection = database.connection()
+    connection = sqlite_connection(database)
     with database.atomic() as transaction:
         assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
         transaction.rollback()
-    assert app.test_client().get("/v1/leads").json["data"] == []
-    assert database.connection() is connection
+    assert app.test_client().get("/v1/leads").get_json()["data"] == []
+    assert sqlite_connection(database) is connection
 
 
 def test_a_connection_that_nobody_has_opened(database: SqliteDatabase) -> None:
@@ -71,7 +72,7 @@ def test_a_proxy_and_memory() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"thread_safe": False}, {"autoconnect": False}], ids=str)
-def test_memory_that_would_be_lost(options: dict[str, bool]) -> None:
+def test_memory_that_would_be_lost(options: dict[str, Any]) -> None:
     database = SqliteDatabase(":memory:", **options)
     app = Flask("host")
     with pytest.raises(ValueError, match="open it before init_app and keep it open") as caught:
@@ -81,7 +82,7 @@ def test_memory_that_would_be_lost(options: dict[str, bool]) -> None:
     init_app(app, user_id=lambda: 1, database=database)
     client = app.test_client()
     assert client.post("/v1/leads", json={"company_id": 1}).status_code == 201
-    assert len(client.get("/v1/leads").json["data"]) == 1
+    assert len(client.get("/v1/leads").get_json()["data"]) == 1
     database.close()
 
 
@@ -94,7 +95,7 @@ def test_a_locked_database_of_the_hosts(database: SqliteDatabase, tmp_path: Any)
         answer = app.test_client().post("/v1/leads", json={"company_id": 1})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         with pytest.raises(OperationalError):
-            database.execute_sql("SELECT * FROM leads_lead")
+            execute(database, "SELECT * FROM leads_lead")
     other.close()
     assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
 
@@ -104,7 +105,8 @@ def test_a_hosts_file_under_alembic(database: SqliteDatabase) -> None:
     (recipe,) = re.findall(
         r"```python\n(def include_object.*?)```", document("docs/embedding.md"), re.DOTALL
     )
-    exec(recipe, defined := {})  # noqa: S102
+    defined: dict[str, Any] = {}
+    exec(recipe, defined)  # noqa: S102
     init_app(Flask("host"), user_id=lambda: 1, database=database)
     hosts = MetaData()
     Table("employee", hosts, Column("id", Integer, primary_key=True))
@@ -125,7 +127,7 @@ def test_tables_that_are_not_made_at_the_start(database: SqliteDatabase) -> None
     assert app.test_client().get("/v1/leads").status_code == 503
     runner = app.test_cli_runner()
     assert runner.invoke(args=["leads", "db", "migrate"]).output == APPLIED
-    assert app.test_client().get("/v1/leads").json["data"] == []
+    assert app.test_client().get("/v1/leads").get_json()["data"] == []
 
 
 def test_the_host_looks_for_the_caller_itself(tmp_path: Any) -> None:
@@ -144,10 +146,10 @@ def test_a_transaction_that_the_host_began_by_hand(database: SqliteDatabase) -> 
     app = Flask("host")
     init_app(app, user_id=lambda: 1, database=database)
     database.connect()
-    database.execute_sql("BEGIN")
+    execute(database, "BEGIN")
     assert app.test_client().post("/v1/leads", json={"company_id": 1}).status_code == 201
-    database.execute_sql("COMMIT")
-    assert len(app.test_client().get("/v1/leads").json["data"]) == 1
+    execute(database, "COMMIT")
+    assert len(app.test_client().get("/v1/leads").get_json()["data"]) == 1
 
 
 def test_threads_leave_no_connection_open(tmp_path: Any) -> None:
@@ -178,7 +180,7 @@ def test_threads_leave_no_connection_open(tmp_path: Any) -> None:
         # SQLite keeps a closed file's descriptor for the next connection, while others have locks.
         assert files <= 41
         assert logs <= MAX_IDLE_CONNECTIONS + 2
-    assert app.test_client().get("/v1/leads").json["data"][0]["id"] == 125
+    assert app.test_client().get("/v1/leads").get_json()["data"][0]["id"] == 125
 
 
 def test_a_file_of_ours_that_is_not_in_wal_mode(tmp_path: Any) -> None:

@@ -11,6 +11,7 @@ from peewee import AutoField, Model, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 
 from leads_service import forget_user, init_app, reassign_user
+from leads_service._compat.peewee import execute, sqlite_connection
 from tests.helpers import Caller, caller, companies, create
 
 
@@ -120,16 +121,16 @@ def test_in_a_transaction_of_the_hosts(host: Flask, database: SqliteDatabase, be
     create(ada, 1)
     create(bob, 2)
     database.connect(reuse_if_open=True)
-    connection = database.connection()
+    connection = sqlite_connection(database)
     if begins == "atomic":
         with database.atomic() as transaction:
             assert (forget_user(host, 7), reassign_user(host, 8, 9)) == (1, 1)
             transaction.rollback()
     else:
-        database.execute_sql("BEGIN")
+        execute(database, "BEGIN")
         assert (forget_user(host, 7), reassign_user(host, 8, 9)) == (1, 1)
-        database.execute_sql("ROLLBACK")
-    assert database.connection() is connection, "what the host opened stays open"
+        execute(database, "ROLLBACK")
+    assert sqlite_connection(database) is connection, "what the host opened stays open"
     assert [companies(user) for user in (ada, bob, eve)] == [[1], [2], []]
 
 

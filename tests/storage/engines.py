@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import SqliteDatabase
 
@@ -73,7 +73,7 @@ def overwrite_half(folder: Path) -> None:
     file_of(folder).write_bytes(content[:half] + b"\xff" * (len(content) - half))
 
 
-SQLITE = {
+SQLITE: dict[str, Any] = {
     "locked": holding_sqlite_lock,
     "full": without_room,
     "unreachable": {"rubbish": replace_by_rubbish, "missing": rmtree},

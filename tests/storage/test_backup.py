@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +15,13 @@ from flask import Flask
 
 from leads_service import create_app
 from leads_service.state import AppState
-from tests.helpers import BIN, Caller, Run, running, serve
+from tests.helpers import BIN, Caller, running, serve, stdout_of
+
+Printed = Callable[..., str]
 
 
 @pytest.fixture
-def run(app: Flask, alice: Caller, service: AppState) -> Run:
+def run(app: Flask, alice: Caller, service: AppState) -> Printed:
     """Run a command while nobody else has the store open; return what it printed."""
 
     def run(*words: object, code: int = 0) -> str:
@@ -42,7 +45,7 @@ def create(caller: Caller, *numbers: int) -> None:
         assert caller.client.post("/v1/leads", json={"company_id": number}).status_code == 201
 
 
-def test_there_and_back(run: Run, alice: Caller, database_file: Path, tmp_path: Path) -> None:
+def test_there_and_back(run: Printed, alice: Caller, database_file: Path, tmp_path: Path) -> None:
     create(alice, 1, 2)
     copy = tmp_path / "copy.db"
     assert run("backup", copy) == f"{copy} ({copy.stat().st_size:,} bytes)\n"
@@ -54,7 +57,10 @@ def test_there_and_back(run: Run, alice: Caller, database_file: Path, tmp_path: 
     assert restored == f"restored {database_file}"
     assert leads(Path(moved.removeprefix("the store that was there is now "))) == [1, 2, 3]
     assert leads(database_file) == [1, 2]
-    assert [lead["company_id"] for lead in alice.client.get("/v1/leads").json["data"]] == [2, 1]
+    assert [lead["company_id"] for lead in alice.client.get("/v1/leads").get_json()["data"]] == [
+        2,
+        1,
+    ]
     assert not list(tmp_path.glob(".leads-*")), "nothing is left lying about"
 
 
@@ -82,7 +88,7 @@ def test_a_backup_while_others_write(alice: Caller, app: Flask, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["copy.db", "leads.db", "leads.db-wal"])
-def test_a_backup_replaces_nothing_unasked(run: Run, tmp_path: Path, name: str) -> None:
+def test_a_backup_replaces_nothing_unasked(run: Printed, tmp_path: Path, name: str) -> None:
     (tmp_path / "copy.db").write_text("precious")
     assert "name another file" in run("backup", tmp_path / name, code=1)
     assert (tmp_path / "copy.db").read_text() == "precious"
@@ -96,7 +102,7 @@ def test_a_backup_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_backup_of_an_older_version(
-    run: Run, alice: Caller, database_file: Path, tmp_path: Path
+    run: Printed, alice: Caller, database_file: Path, tmp_path: Path
 ) -> None:
     create(alice, 1)
     copy = tmp_path / "copy.db"
@@ -116,7 +122,7 @@ def test_a_backup_of_an_older_version(
     [(None, "there is no file"), (b"no database" * 100, "can't be copied"), (b"", "is no backup")],
 )
 def test_what_is_no_backup(
-    run: Run,
+    run: Printed,
     alice: Caller,
     database_file: Path,
     tmp_path: Path,
@@ -130,7 +136,7 @@ def test_what_is_no_backup(
     assert leads(database_file) == [1]
 
 
-def test_damage_is_found(run: Run, alice: Caller, database_file: Path, tmp_path: Path) -> None:
+def test_damage_is_found(run: Printed, alice: Caller, database_file: Path, tmp_path: Path) -> None:
     create(alice, *range(1, 200))
     assert run("db", "check") == "ok\n"
     with database_file.open("r+b") as file:
@@ -153,23 +159,23 @@ def test_a_running_server_keeps_its_store(url: str, tmp_path: Path) -> None:
         ):
             command = [str(BIN / "leads-service"), *words]
             with running(command, environment, stderr=-2) as process:
-                assert message in process.stdout.read()
+                assert message in stdout_of(process).read()
 
 
 @pytest.mark.parametrize("place", ["", "no/where.db"])
-def test_places_for_no_backup(run: Run, tmp_path: Path, place: str) -> None:
+def test_places_for_no_backup(run: Printed, tmp_path: Path, place: str) -> None:
     result = run("backup", tmp_path / place, "--replace", code=1 if place else 2)
     assert "does not exist; create it" in result or "is a directory" in result
 
 
-def test_a_device_is_no_file(run: Run, tmp_path: Path) -> None:
+def test_a_device_is_no_file(run: Printed, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert "replace a file with --replace" in run("backup", pipe, "--replace", code=1)
     assert pipe.is_fifo()
 
 
-def test_a_link_stays_one(run: Run, alice: Caller, tmp_path: Path) -> None:
+def test_a_link_stays_one(run: Printed, alice: Caller, tmp_path: Path) -> None:
     (tmp_path / "today.db").symlink_to("copy.db")
     run("backup", tmp_path / "today.db")
     assert leads(tmp_path / "copy.db") == []
@@ -177,7 +183,7 @@ def test_a_link_stays_one(run: Run, alice: Caller, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_server_left(
-    run: Run, alice: Caller, database_file: Path, tmp_path: Path
+    run: Printed, alice: Caller, database_file: Path, tmp_path: Path
 ) -> None:
     """A log without its file is no part of the backup that comes in its place."""
     create(alice, 1)
@@ -194,12 +200,12 @@ def test_what_a_killed_server_left(
     assert len(list(tmp_path.glob("leads.db.replaced-*-wal"))) == 1
 
 
-def test_a_backup_beside_a_log_of_another(run: Run, tmp_path: Path) -> None:
+def test_a_backup_beside_a_log_of_another(run: Printed, tmp_path: Path) -> None:
     (tmp_path / "copy.db-wal").touch()
     assert "belongs to a database" in run("backup", tmp_path / "copy.db", code=1)
 
 
-def test_a_store_that_was_replaced_twice(run: Run, alice: Caller, tmp_path: Path) -> None:
+def test_a_store_that_was_replaced_twice(run: Printed, alice: Caller, tmp_path: Path) -> None:
     run("backup", tmp_path / "copy.db")
     create(alice, 1)
     for _ in range(3):

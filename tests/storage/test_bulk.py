@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from leads_service._compat.peewee import sqlite_connection
 from leads_service.state import AppState
-from leads_service.storage.base import Storage
 from leads_service.storage.sqlite import storage as sqlite_storage
-from tests.helpers import Caller
+from tests.helpers import Caller, database_of
 
 OLD = "2020-02-29T23:59:59.000001Z"
 
@@ -33,14 +33,14 @@ def test_many_leads_are_indexed_after_they_are_stored(
     moved = ["DROP", "UPDATE", "CREATE"] if is_made_anew else ["UPDATE"]
     with storage.opened():
         insert = partial(storage.insert_leads, [fields] * count, lambda _: None)
-        assert steps(storage, insert) == made
-        assert steps(storage, partial(service.leads.reassign, alice.id, bob.id)) == moved
+        assert steps(service, insert) == made
+        assert steps(service, partial(service.leads.reassign, alice.id, bob.id)) == moved
 
 
-def steps(storage: Storage, action: Callable[[], object]) -> list[str]:
+def steps(service: AppState, action: Callable[[], object]) -> list[str]:
     """Run an action, and return the kinds of its statements on leads and indexes, in order."""
     statements: list[str] = []
-    connection = storage.database.connection()
+    connection = sqlite_connection(database_of(service))
     connection.set_trace_callback(statements.append)
     action()
     connection.set_trace_callback(None)

@@ -10,7 +10,7 @@ from datetime import date
 from inspect import isfunction
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from hypothesis import given
@@ -200,7 +200,7 @@ def test_an_id_is_never_given_out_again(storage: Storage) -> None:
 
 
 def test_the_largest_values_are_kept(storage: Storage) -> None:
-    values = {
+    values: dict[str, Any] = {
         name: field.kind.maximum or MAX_INTEGER
         for name, field in FIELDS.items()
         if isinstance(field.kind, Whole) and name not in ("id", "user_id")
@@ -433,6 +433,7 @@ def test_lists_counts_exports_and_moves_agree_with_an_oracle(
     matching = expected(stored, filters)
     for lead in stored:  # one that passes the filters, or another one
         after = storage.position(mine, lead["id"])
+        assert after is not None
         older = [other for other in matching if (other["created_at"], other["id"]) < after]
         page = page_of(storage, mine, filters, after=after, limit=limit)
         assert json.loads(page.data) == older[:limit]
@@ -470,7 +471,7 @@ def test_leads_are_counted_by_status(storage: Storage) -> None:
 
 def test_an_import_stores_all_in_order_of_time(storage: Storage) -> None:
     before = insert(storage)
-    owners = []
+    owners: list[set[int]] = []
     leads = [
         new(user, created_at=day(n), updated_at=day(n)) for user, n in ((1, 3), (2, 1), (1, 2))
     ]
@@ -1081,7 +1082,7 @@ SAMPLES = {
 }
 
 
-def refuse() -> None:
+def refuse() -> NoReturn:
     """Raise what a method that only returns that the database is none would have raised."""
     raise StorageUnusableError("it says that it can't be used")
 

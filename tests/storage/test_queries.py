@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from peewee import SqliteDatabase
 
+from leads_service._compat.peewee import execute
 from leads_service.state import AppState
 from leads_service.storage import queries
 from leads_service.storage.base import Position
 from leads_service.storage.queries import Statement
-from tests.helpers import Caller, alone_and_embedded
+from tests.helpers import Caller, alone_and_embedded, database_of
 
 FILTERS: dict[str, Any] = {
     "status": "new",
@@ -29,18 +30,14 @@ def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | Non
     """Return SQLite's plan for a page, a line per step."""
     values = queries.page_values(filters, last)
     statement = Statement(database, queries.select_page(values))
-    rows = database.execute_sql(
-        f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names)
-    )
+    rows = execute(database, f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names))
     return "\n".join(row[3] for row in rows)
 
 
 @pytest.mark.parametrize("last", LAST, ids=["first page", "cursor"])
 @pytest.mark.parametrize("names", NONE_ONE_OR_TWO, ids="+".join)
 def test_plan(service: AppState, names: tuple[str, ...], last: Position | None) -> None:
-    steps = plan(
-        service.storage.database, {name: FILTERS[name] for name in names}, last
-    ).splitlines()
+    steps = plan(database_of(service), {name: FILTERS[name] for name in names}, last).splitlines()
     reading = [step for step in steps if "INDEX leads_lead" in step]
     assert len(reading) == 1, "one index is read, and it alone decides what is read of it"
     for equal in {"status", "company_id"} & set(names):
@@ -71,11 +68,11 @@ def test_of_two_ends_in_time_the_nearer_one_counts() -> None:
 
 
 def test_a_cursor_after_the_end_in_time(alice: Caller) -> None:
-    lead = alice.client.post("/v1/leads", json={"company_id": 1}).json
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).get_json()
     early = f"/v1/leads?created_before=2026-11-21&cursor={lead['id']}"
     late = f"/v1/leads?created_before=2026-11-22&cursor={lead['id']}"
-    assert alice.client.get(early).json["data"] == []
-    assert alice.client.get(late).json["data"] == []
+    assert alice.client.get(early).get_json()["data"] == []
+    assert alice.client.get(late).get_json()["data"] == []
 
 
 def test_a_page_is_one_row(service: AppState, alice: Caller) -> None:
@@ -84,7 +81,7 @@ def test_a_page_is_one_row(service: AppState, alice: Caller) -> None:
         alice.client.post("/v1/leads", json={"company_id": company_id})
     for filters in ({}, {"min_score": 0}, {"status": "lost"}):
         values = queries.page_values(filters, None)
-        page = Statement(service.storage.database, queries.select_page(values.keys()))
+        page = Statement(database_of(service), queries.select_page(values.keys()))
         assert len(page.rows(values | {"user_id": alice.id, "limit": 51})) == 1
 
 
@@ -93,8 +90,8 @@ def test_the_queries_of_a_request_are_compiled_once(
     service: AppState, alice: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Peewee takes longer to compile most of them than SQLite to run them."""
-    compiled = []
-    database = service.storage.database
+    compiled: list[None] = []
+    database = database_of(service)
     new_context = database.get_sql_context
 
     def get_sql_context(*args: Any, **options: Any) -> Any:
@@ -108,7 +105,7 @@ def test_the_queries_of_a_request_are_compiled_once(
         made = alice.client.post(
             "/v1/leads", json=lead, headers={"Idempotency-Key": f"{company_id}"}
         )
-        one = f"/v1/leads/{made.json['id']}"
+        one = f"/v1/leads/{made.get_json()['id']}"
         alice.client.patch(one, json={"notes": f"{company_id}"})
         statuses = [
             alice.client.get(path).status_code
@@ -119,7 +116,7 @@ def test_the_queries_of_a_request_are_compiled_once(
                 f"/v1/leads?company_id={company_id}",
             )
         ]
-        statuses.append(alice.client.get(f"/v1/leads?cursor={made.json['id']}").status_code)
+        statuses.append(alice.client.get(f"/v1/leads?cursor={made.get_json()['id']}").status_code)
         statuses.append(alice.client.delete(one).status_code)
         assert statuses == [200] * 5 + [204]
 

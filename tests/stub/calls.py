@@ -5,12 +5,14 @@ from typing import Any
 
 from werkzeug.test import Client, TestResponse
 
+from leads_service.stub import Stub
+
 Make = Callable[..., Client]
 ALICE = {"Authorization": "Bearer alice-token", "Content-Type": "application/json", "Host": "stub"}
 BOB = {"Authorization": "Bearer bob-token"}
 READER = {"Authorization": "Bearer alice-read-only"}
 LEAD = '{"company_id": 42}'
-CALLS = [
+CALLS: list[tuple[int, str, str, str, dict[str, str]]] = [
     (200, "GET", "/v1/leads?limit=3", "", {}),
     (201, "POST", "/v1/leads", LEAD, {}),
     (200, "PATCH", "/v1/leads/2", '{"notes": "changed"}', {}),
@@ -31,10 +33,15 @@ CALLS = [
 ]
 
 
+def stub_of(client: Client) -> Stub:
+    assert isinstance(client.application, Stub)
+    return client.application
+
+
 def ask(client: Client, method: str, path: str, body: str = "", headers: Any = ()) -> TestResponse:
     return client.open(path, method=method, data=body, headers=ALICE | dict(headers))
 
 
 def answers(client: Client) -> list[tuple[int, list[tuple[str, str]], bytes]]:
-    found = [ask(client, *call) for _, *call in CALLS]
+    found = [ask(client, *call[1:]) for call in CALLS]
     return [(answer.status_code, list(answer.headers), answer.data) for answer in found]

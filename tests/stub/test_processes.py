@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leads_service.stub.faults import Faults
-from tests.helpers import BIN, running
+from tests.helpers import BIN, first_match, running, stdout_of
 from tests.stub.calls import ALICE, BOB, CALLS, Make, answers
 
 PROGRAM = [str(BIN / "leads-service"), "stub", "--port", "0"]
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.system
 
 
 def over_http(process: subprocess.Popen[str], calls: list[Any]) -> list[tuple[int, Any, bytes]]:
-    port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
-    found = []
+    port = int(first_match(r":(\d+)/", stdout_of(process).readline()))
+    got = []
     for _, method, path, body, headers in calls:
         with closing(HTTPConnection("127.0.0.1", port)) as connection:
             connection.request(method, path, body, ALICE | headers)
             answer = connection.getresponse()
-            found.append((answer.status, answer.getheaders(), answer.read()))
-    return found
+            got.append((answer.status, answer.getheaders(), answer.read()))
+    return got
 
 
 def test_processes_differ_in_nothing(make: Make) -> None:

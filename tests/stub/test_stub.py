@@ -13,17 +13,17 @@ from leads_service.cli.server import serve
 from leads_service.lead import STATUSES
 from leads_service.stub.server import listen
 from tests.helpers import caller
-from tests.stub.calls import CALLS, LEAD, Make, answers, ask
+from tests.stub.calls import CALLS, LEAD, Make, answers, ask, stub_of
 
 
 def test_without_any_set_up(make: Make) -> None:
     client, path, sizes = make(), "/v1/leads", []
     while path:
         answer = ask(client, "GET", path)
-        sizes.append(len(answer.json["data"]))
+        sizes.append(len(answer.get_json()["data"]))
         path = re.sub(r"^<http://stub(.*)>.*", r"\1", answer.headers.get("Link", ""))
     assert sizes == [50, 50, 50]
-    leads = client.application.leads("alice") + client.application.leads("bob")
+    leads = stub_of(client).leads("alice") + stub_of(client).leads("bob")
     assert [lead["user_id"] for lead in leads] == [1] * 150 + [2] * 50
     assert {lead["status"] for lead in leads} == set(STATUSES)
     times = [(lead["created_at"], lead["updated_at"]) for lead in leads]
@@ -35,7 +35,7 @@ def test_without_any_set_up(make: Make) -> None:
 
 def test_the_index(make: Make) -> None:
     client = make(leads=0)
-    assert ask(client, "GET", "/").json["leads"] == "/v1/leads"
+    assert ask(client, "GET", "/").get_json()["leads"] == "/v1/leads"
     assert ask(client, "GET", "/", headers={"Accept": "text/html"}).headers["Location"] == "/docs"
 
 
@@ -63,28 +63,28 @@ def test_time_passes_with_writes_only(make: Make) -> None:
         (0, "DELETE", "/v1/leads/201"),
         (0, "POST", "/v1/leads", LEAD, key),
     ):
-        before = client.application.now
+        before = stub_of(client).now
         ask(client, *call)
-        assert client.application.now - before == timedelta(seconds=seconds), call
-    made = ask(client, "POST", "/v1/leads", LEAD).json
+        assert stub_of(client).now - before == timedelta(seconds=seconds), call
+    made = ask(client, "POST", "/v1/leads", LEAD).get_json()
     assert made["created_at"] == "2026-11-02T09:00:03.000000Z"
 
 
 def test_a_file_keeps_the_leads(make: Make, tmp_path: Path) -> None:
     first = make(file=tmp_path / "stub.db", leads=280)
     ask(first, "POST", "/v1/leads", LEAD)
-    kept = first.application.leads("alice")
+    kept = stub_of(first).leads("alice")
     assert (len(kept), kept[0]["id"]) == (211, 281)
-    first.application.close()
+    stub_of(first).close()
     second = make(file=tmp_path / "stub.db", leads=9)
-    assert second.application.leads("alice") == kept
-    assert ask(second, "POST", "/v1/leads", LEAD).json["id"] == 282
+    assert stub_of(second).leads("alice") == kept
+    assert ask(second, "POST", "/v1/leads", LEAD).get_json()["id"] == 282
     second.post("/stub/reset")
-    assert second.application.leads("alice") == kept
+    assert stub_of(second).leads("alice") == kept
 
 
 def test_it_listens_to_this_machine_alone(make: Make) -> None:
-    server, _ = listen(make(leads=0).application)
+    server, _ = listen(stub_of(make(leads=0)))
     server.server_close()
     assert server.server_address == ("127.0.0.1", server.server_port)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from random import Random
@@ -34,7 +34,7 @@ class Attempt:
     key: str | None
     states: list[tuple[str, str]]  # status and notes, in the order in which they were sent
     sure: int = 0  # which one was acknowledged last
-    created: dict[str, Any] | None = None  # the answer
+    created: dict[str, Any] = field(default_factory=dict)  # the answer, empty if there was none
 
 
 class Writer:
@@ -98,7 +98,8 @@ def read(connection: HTTPConnection, status: int) -> dict[str, Any]:
     answer = connection.getresponse()
     body = answer.read()
     assert answer.status == status, body
-    return orjson.loads(body)
+    document: dict[str, Any] = orjson.loads(body)
+    return document
 
 
 @contextmanager

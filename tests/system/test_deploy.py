@@ -17,7 +17,7 @@ from leads_service import config
 from leads_service.api.parsing import MAX_BODY
 from leads_service.cli import commands
 from leads_service.cli.server import MAX_CONNECTIONS, RESERVED_FILES, STOP_TIMEOUT
-from tests.helpers import BIN, ROOT, Caller, free_port, serve
+from tests.helpers import BIN, ROOT, Caller, first_match, free_port, serve
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -46,9 +46,15 @@ def image_environment() -> dict[str, str]:
     return dict(word.split("=", 1) for word in shlex.split(instruction("ENV")))
 
 
+class UnitParser(ConfigParser):
+    """Reads names as they are written."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def unit(name: str) -> SectionProxy:
-    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",))
-    parser.optionxform = str
+    parser = UnitParser(strict=False, interpolation=None, delimiters=("=",))
     parser.read(DEPLOY / name)
     return parser["Service"]
 
@@ -187,7 +193,7 @@ def test_every_worker_may_open_a_file_for_each_connection() -> None:
 def test_the_proxy_hangs_up_first() -> None:
     """Otherwise it might send a request just when the service hangs up."""
     idle = options(["leads-service", "serve"])["idle_timeout"]
-    assert seconds(re.search(r"\bkeepalive (\w+)", CADDYFILE)[1]) < idle
+    assert seconds(first_match(r"\bkeepalive (\w+)", CADDYFILE)) < idle
 
 
 def test_the_firewall_counts_connections_to_the_proxy() -> None:
@@ -202,7 +208,7 @@ def test_the_proxy_refuses_what_the_service_would_in_its_words(alice: Caller) ->
         "/v1/leads", data=b" " * (MAX_BODY + 1), content_type="application/json"
     )
     assert answer.status_code == 413
-    assert json.loads(re.search("respond `(.+)`", CADDYFILE)[1]) == answer.json
+    assert json.loads(first_match("respond `(.+?)`", CADDYFILE)) == answer.get_json()
     assert f"> {MAX_BODY}`" in CADDYFILE
     assert f"max_size {MAX_BODY // 1024}KiB" in CADDYFILE
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import unquote
 
 import click
@@ -24,7 +25,17 @@ from leads_service.scoring import POINTS, scoring
 from leads_service.stub.command import BANNER, stub
 from leads_service.stub.document import PARAMETERS
 from leads_service.stub.samples import TOKENS
-from tests.helpers import BIN, DOCUMENTS, ROOT, document, free_port, running, wait_until_ready
+from tests.helpers import (
+    BIN,
+    DOCUMENTS,
+    ROOT,
+    document,
+    first_match,
+    free_port,
+    running,
+    stdout_of,
+    wait_until_ready,
+)
 
 README = document("README.md")
 API = document("docs/api.md")
@@ -53,12 +64,12 @@ def rows(text: str, heading: str) -> dict[str, str]:
         heading: The first cell of the table's head.
 
     """
-    table = re.search(
-        rf"^\| {re.escape(heading)} \|.*\n\|[-:| ]+\n((?:\|.*\n)+)", text, re.MULTILINE
+    table = first_match(
+        rf"(?m:^)\| {re.escape(heading)} \|[^\n]*\n\|[-:| ]+\n((?:\|[^\n]*\n)+)", text
     )
     return {
         name: row
-        for row in table[1].splitlines()
+        for row in table.splitlines()
         for name in re.findall(r"`([^`]+)`", row.split("|")[1]) or [row.split("|")[1].strip()]
     }
 
@@ -88,7 +99,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
     with running(["make", "run"], {"PORT": port, "LEADS_LOG_LEVEL": "warning"}) as server:
         printed = ""
         while not printed.endswith("\n\n") or "curl" not in printed:
-            line = server.stdout.readline()
+            line = stdout_of(server).readline()
             assert line, printed
             printed += line
         wait_until_ready(int(port))
@@ -101,8 +112,8 @@ def test_the_first_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert make_run == "make run\n"
     with made(tmp_path, monkeypatch) as (port, printed):
         assert settled(printed).replace(port, "8000") == welcome
-        first_lead = re.search(r"```json\n(.*?)```", README, re.DOTALL)[1]
-        curl = re.search(r"^curl.*", printed, re.MULTILINE)[0]
+        first_lead = first_match(r"```json\n(.*?)```", README)
+        curl = first_match(r"(?m:^)(curl[^\n]*)", printed)
         assert settled(bash(curl.replace("curl", "curl -s"))) == first_lead
 
 
@@ -132,8 +143,8 @@ def test_a_second_start_prints_no_token(tmp_path: Path) -> None:
     )
     port = str(free_port())
     with running(["make", "run"], {"PORT": port, "LEADS_DATABASE": url}) as server:
-        assert server.stdout.readline().startswith("Leads API on")
-        line = server.stdout.readline()
+        assert stdout_of(server).readline().startswith("Leads API on")
+        line = stdout_of(server).readline()
         assert re.fullmatch(r"For a token: \S*bin/leads-service token create 'ann lee'\n", line)
         wait_until_ready(int(port))
 
@@ -152,8 +163,7 @@ def test_make_says_that_it_installs_and_only_then(tmp_path: Path) -> None:
 
 def python_block(name: str) -> str:
     """Return the documents' Python file of this name."""
-    (code,) = re.findall(rf"```python\n(# {name}\n.*?)```", EVERYTHING, re.DOTALL)
-    return code
+    return first_match(rf"```python\n(# {name}\n.*?)```", EVERYTHING)
 
 
 def test_the_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +187,8 @@ def test_the_test_of_the_tool(tmp_path: Path) -> None:
 
 
 def test_the_scorer() -> None:
-    exec(python_block("acme.py"), defined := {})  # noqa: S102
+    defined: dict[str, Any] = {}
+    exec(python_block("acme.py"), defined)  # noqa: S102
     score = scoring(defined["score"])
     lead = {"user_id": 1, "company_id": 42, "status": "new", "notes": "x" * 550}
     assert (score(lead | {"notes": ""}), score(lead)) == (10, 15)
@@ -190,6 +201,7 @@ def test_no_python_file_of_the_documents_is_left_unread() -> None:
 
 def default_port(command: click.Command) -> int:
     (port,) = [option.default for option in command.params if option.name == "port"]
+    assert isinstance(port, int)
     return port
 
 
@@ -208,9 +220,8 @@ def test_the_start_of_the_stub() -> None:
 
 def test_every_command_has_a_row() -> None:
     operating = document("docs/operating.md")
-    for name, command in (
-        commands.commands | {"stub": stub, "openapi": openapi_command(create_app)}
-    ).items():
+    others = {"stub": stub, "openapi": openapi_command(create_app)}
+    for name, command in {**commands.commands, **others}.items():
         subcommands = command.commands if isinstance(command, click.Group) else [""]
         for subcommand in subcommands:
             words = f"{name} {subcommand}".strip()
@@ -260,7 +271,7 @@ def test_every_argument_of_init_app_has_a_row() -> None:
 
 def test_every_option_of_the_stub_has_a_row() -> None:
     table = rows(document("docs/stub.md"), "option")
-    options = {option.opts[0] for option in stub.params if not option.hidden}
+    options = {option.opts[0] for option in stub.params}
     assert {name.split()[0] for name in table} >= options
     for name in PARAMETERS:
         assert f"`{name}: " in document("docs/stub.md")

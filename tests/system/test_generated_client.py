@@ -55,8 +55,8 @@ def package(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     config = folder / "config.yaml"
     config.write_text(CONFIG)
     source = ["--url", f"{server.url}/openapi.json"]
-    target = ["--meta", "none", "--output-path", folder / PACKAGE]
-    options = ["--config", config, "--fail-on-warning"]
+    target = ["--meta", "none", "--output-path", str(folder / PACKAGE)]
+    options = ["--config", str(config), "--fail-on-warning"]
     run = subprocess.run(
         [BIN / "openapi-python-client", "generate", *source, *target, *options],
         stdout=subprocess.PIPE,
@@ -77,12 +77,12 @@ def api(package: ModuleType, server: Server) -> Iterator[Api]:
     client = package.AuthenticatedClient(
         server.url, token=server.token, raise_on_unexpected_status=True
     )
-    operations = [
-        import_module(f"{PACKAGE}.api.leads.{name}")
+    operations = {
+        name: import_module(f"{PACKAGE}.api.leads.{name}")
         for name in ("list_leads", "create_lead", "get_lead", "update_lead", "delete_lead")
-    ]
+    }
     with client:
-        yield Api(*operations, models=import_module(f"{PACKAGE}.models"), client=client)
+        yield Api(**operations, models=import_module(f"{PACKAGE}.models"), client=client)
 
 
 def test_create(api: Api) -> None:

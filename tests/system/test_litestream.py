@@ -13,13 +13,14 @@ from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 import yaml
 
 from leads_service import create_app
 from leads_service.storage.sqlite import database as sqlite
-from tests.helpers import BIN, ROOT, free_port, wait_for_token, wait_until_ready
+from tests.helpers import BIN, ROOT, first_match, free_port, wait_for_token, wait_until_ready
 
 LITESTREAM = BIN / "litestream"
 CONFIG = ROOT / "deploy" / "litestream.yml"
@@ -27,7 +28,7 @@ COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["servic
 
 # A change waits for Litestream to look at the database, which it does once a second, and then for
 # the next of its sendings; the rest is for a test machine with more to do than it has processors.
-SENDS_EVERY = int(re.search(r"sync-interval: (\d+)s", CONFIG.read_text())[1])
+SENDS_EVERY = int(first_match(r"sync-interval: (\d+)s", CONFIG.read_text()))
 MAY_LOSE = 1 + SENDS_EVERY + 3  # seconds
 WRITERS = 4
 ENOUGH = (
@@ -57,12 +58,11 @@ def litestream(command: str, *words: str | Path) -> None:
 
 
 def leads_service(*words: str) -> str:
-    command = [BIN / "leads-service", *words]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.check_output([BIN / "leads-service", *words], text=True)
 
 
 @contextmanager
-def until_killed(*command: str | Path, **options: object) -> Iterator[subprocess.Popen[str]]:
+def until_killed(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a command until the block ends, and kill it then with all that it has started."""
     process = subprocess.Popen(command, text=True, process_group=0, **options)
     try:
@@ -123,7 +123,7 @@ def test_a_lost_machine(database: Path) -> None:
 
     client = create_app().test_client()
     answer = client.get("/v1/leads?limit=1", headers={"Authorization": f"Bearer {token}"})
-    assert answer.json["data"][0]["id"] == max(found)
+    assert answer.get_json()["data"][0]["id"] == max(found)
 
 
 def test_a_flush_that_fails_beside_a_reader_that_stays(

@@ -48,8 +48,9 @@ def test_for_those_who_have_the_token(metered: Server, token: str) -> None:
 
 
 def test_nobody_guesses_the_token(url: str) -> None:
-    limit = {"LEADS_METRICS_TOKEN": SECRET, "LEADS_AUTH_FAILURES": "2"}
-    with serve(url, "--workers", "1", **limit) as server:
+    with serve(
+        url, "--workers", "1", LEADS_METRICS_TOKEN=SECRET, LEADS_AUTH_FAILURES="2"
+    ) as server:
         assert ask(server, "/metrics", SECRET)[0] == 200
         guesses = [ask(server, "/metrics", f"guess-{number}")[0] for number in range(3)]
         assert guesses == [401, 401, 429]

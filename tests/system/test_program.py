@@ -42,7 +42,7 @@ def test_rescore_finds_a_scorer_where_it_is_run(
     (tmp_path / "acme.py").write_text("def score(**lead):\n    return lead['company_id'] * 10\n")
     program = BIN / "leads-service"
     environment = {"LEADS_DATABASE": url, "LEADS_SCORER": "acme:score"}
-    answer = shell(program, "rescore", cwd=tmp_path, **environment)
+    answer = shell(program, "rescore", cwd=tmp_path, environment=environment)
     assert answer == (0, "10 leads scored.\n", "")
     assert scores(raw) == [10, 20, 30, 40, 50, 60, 70, 80, 10, 20]
 
@@ -99,7 +99,8 @@ def test_the_program(url: str) -> None:
 
 
 def test_the_program_as_a_module(url: str) -> None:
-    answer = shell(sys.executable, "-m", "leads_service", "user", "add", "a", LEADS_DATABASE=url)
+    command = (sys.executable, "-m", "leads_service", "user", "add", "a")
+    answer = shell(*command, environment={"LEADS_DATABASE": url})
     assert answer == (0, "1\n", "")
 
 
@@ -109,7 +110,7 @@ def test_the_program_with_a_wrong_setting() -> None:
 
 
 def flask(*words: str, **environment: str) -> Answer:
-    return shell(BIN / "flask", "--app", "wsgi", "leads", *words, **environment)
+    return shell(BIN / "flask", "--app", "wsgi", "leads", *words, environment=environment)
 
 
 def test_flask(url: str) -> None:

@@ -15,14 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leads_service.cli.supervisor import next_pause
-from tests.helpers import BIN, Server, free_port, running, serve, wait_for_token, wait_until_ready
+from tests.helpers import (
+    BIN,
+    Server,
+    free_port,
+    running,
+    serve,
+    stdout_of,
+    wait_for_token,
+    wait_until_ready,
+)
 
 
-def create(base: str, token: str) -> tuple[int, dict[str, object], str]:
+def create(base: str, token: str) -> tuple[int, dict[str, Any], str]:
     """Create a lead over HTTP; return the status, the lead and its address."""
     request = urllib.request.Request(
         f"{base}/v1/leads",
@@ -81,7 +91,7 @@ def test_gunicorn(url: str, tmp_path: Path) -> None:
     with running([str(BIN / "leads-service"), "user", "add", "alice"], environment) as command:
         assert command.wait() == 0
     with running([str(BIN / "leads-service"), "token", "create", "alice"], environment) as command:
-        token = command.stdout.read().strip()
+        token = stdout_of(command).read().strip()
     port = free_port()
     gunicorn = [str(BIN / "gunicorn"), "wsgi:app", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
     with running(gunicorn, environment) as process:
@@ -100,9 +110,9 @@ def test_wsgi_ends_with_one_line_when_a_setting_is_wrong(tmp_path: Path) -> None
         ("LEADS_LOG_LEVEL", "x"),
     ):
         with running(command, {name: value}, stderr=subprocess.PIPE) as process:
-            assert process.wait() == 1
-            (line,) = process.stderr.read().splitlines()
-            process.stderr.close()
+            _, errors = process.communicate()
+            assert process.returncode == 1
+            (line,) = errors.splitlines()
         assert line.startswith("leads-service: ")
         assert name in line
 
@@ -116,16 +126,16 @@ def test_hosts_that_are_none(url: str) -> None:
     for host in ("a..b", "192.0.2.1", "x" * 64):
         command = [str(BIN / "leads-service"), "serve", "--host", host, "--first-user", "admin"]
         with running(command, {"LEADS_DATABASE": url}, stderr=subprocess.PIPE) as process:
-            assert process.wait() == 1
-            (line,) = process.stderr.read().splitlines()
-            process.stderr.close()
+            _, errors = process.communicate()
+            assert process.returncode == 1
+            (line,) = errors.splitlines()
         assert line.startswith(f"Error: cannot listen on {host}")
 
 
 def test_ctrl_c_reaches_everybody_at_once(url: str) -> None:
     """As a terminal sends it: to the whole group, the workers included."""
     port = free_port()
-    command = [BIN / "leads-service", "serve", "--port", str(port), "--workers", "2"]
+    command = [str(BIN / "leads-service"), "serve", "--port", str(port), "--workers", "2"]
     process = subprocess.Popen(
         command, env=os.environ | {"LEADS_DATABASE": url}, stdout=subprocess.PIPE, process_group=0
     )
