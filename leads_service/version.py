@@ -1,3 +1,3 @@
 """The version, alone, so that packaging and the OpenAPI document can read it without the rest."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
