@@ -25,6 +25,7 @@ from werkzeug.test import TestResponse
 
 from leads_service.state import AppState, state_of
 from leads_service.storage.sqlite.database import Sqlite
+from leads_service.storage.sqlite.migrations import SCRIPTS
 from leads_service.storage.sqlite.storage import SqliteStorage
 
 BIN = Path(sys.executable).parent
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NOW = "2026-11-22T22:03:11.123456Z"  # where a Clock begins
 LATER = "2026-11-22T22:04:11.123456Z"  # a minute later
-MIGRATIONS = ("0001_initial", "0002_idempotency", "0003_deleted")
+MIGRATIONS = tuple(SCRIPTS)
 APPLIED = "".join(f"applied {name}\n" for name in MIGRATIONS)
 TABLES = ["leads_deleted", "leads_idempotency", "leads_lead", "leads_migration"]
 TABLES += ["leads_token", "leads_user"]

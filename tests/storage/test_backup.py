@@ -15,7 +15,9 @@ from flask import Flask
 
 from leads_service import create_app
 from leads_service.state import AppState
-from tests.helpers import BIN, Caller, running, serve, stdout_of
+from leads_service.storage import open_storage
+from leads_service.storage.sqlite import migrations
+from tests.helpers import BIN, Caller, insert_leads, running, serve, stdout_of
 
 Printed = Callable[..., str]
 
@@ -102,17 +104,21 @@ def test_a_backup_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_backup_of_an_older_version(
-    run: Printed, alice: Caller, database_file: Path, tmp_path: Path
+    run: Printed,
+    service: AppState,
+    database_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    create(alice, 1)
-    copy = tmp_path / "copy.db"
-    run("backup", copy)
-    with closing(sqlite3.connect(copy)) as database, database:
-        database.execute("DROP TABLE leads_idempotency")
-        database.execute("DROP TABLE leads_deleted")
-        database.execute("DELETE FROM leads_migration WHERE name > '0001_initial'")
+    older = tmp_path / "older.db"
+    with monkeypatch.context() as past:
+        past.setattr(migrations, "SCRIPTS", migrations.SCRIPTS[:1])
+        open_storage(f"sqlite:///{older}").migrate()
+    with closing(sqlite3.connect(older, isolation_level=None)) as database:
+        insert_leads(database, {"company_id": 1})
+    service.storage.dispose()
     database_file.unlink()
-    assert run("restore", copy) == f"restored {database_file}\n"
+    assert run("restore", older) == f"restored {database_file}\n"
     assert leads(database_file) == [1]
     assert "\nschema: up to date\n" in run("db", "status")
 

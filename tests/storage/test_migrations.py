@@ -7,7 +7,12 @@ import pytest
 
 from leads_service import create_app
 from leads_service.exceptions import StorageUnusableError
-from tests.helpers import TABLES, Caller, Run, connect, dump, tables
+from tests.helpers import MIGRATIONS, TABLES, Caller, Run, connect, dump, tables
+
+
+def test_migrations_keep_their_names() -> None:
+    """They stand in the databases to which they have been applied."""
+    assert MIGRATIONS[:3] == ("0001_initial", "0002_idempotency", "0003_deleted")
 
 
 def test_a_start_waits_for_another_one(url: str) -> None:
