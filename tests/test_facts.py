@@ -153,7 +153,7 @@ def test_a_scorer_that_needs_something_else_is_refused(
 
 @pytest.mark.parametrize("name", ["unknown_fact", "only_by_position", "fact_by_position_with_all"])
 def test_the_service_does_not_start_with_a_bad_scorer(url: str, tmp_path: Path, name: str) -> None:
-    settings = {"LEADS_DATABASE": url, "LEADS_SCORER": f"test_scoring:{name}"}
+    settings = {"LEADS_DATABASE": url, "LEADS_SCORER": f"tests.test_facts:{name}"}
     with pytest.raises(ConfigError, match="LEADS_SCORER: the scorer needs the argument"):
         create_app(settings)
     host = Flask("host")

@@ -1,43 +1,47 @@
 """Waiting for SQLite's lock on the file, and the connections that threads take by turns."""
 
+import sqlite3
 from collections.abc import Callable
 
 import pytest
 from peewee import OperationalError
 
-from leads_service._compat.peewee import sqlite_connection
+from leads_service._compat.peewee import sqlite_connection, translated_errors
 from leads_service.state import AppState
 from leads_service.storage.sqlite.locking import retry_while_locked
 from tests.helpers import Caller, database_of
 
 
 def failing(*errors: str) -> tuple[list[str], Callable[[], None]]:
-    """Return an action that fails with these errors, one after the other, and those left."""
+    """Return an action that fails with these errors of SQLite's, one after the other, and those left."""
     left = list(errors)
 
     def act() -> None:
         if left:
-            raise OperationalError(left.pop(0))
+            error = sqlite3.OperationalError()
+            error.sqlite_errorname = left.pop(0)
+            with translated_errors:
+                raise error
 
     return left, act
 
 
 def test_an_action_is_tried_until_it_meets_no_lock() -> None:
-    left, act = failing("database is locked", "database is locked")
+    left, act = failing("SQLITE_BUSY", "SQLITE_BUSY")
     retry_while_locked(act, timeout=30)
     assert left == []
 
 
 def test_an_action_is_tried_once_at_least_and_not_beyond_the_timeout() -> None:
-    left, act = failing("database is locked", "database is locked")
-    with pytest.raises(OperationalError, match="locked"):
+    left, act = failing("SQLITE_BUSY", "SQLITE_BUSY")
+    with pytest.raises(OperationalError):
         retry_while_locked(act, timeout=0)
     assert len(left) == 1
 
 
 def test_another_error_is_none_to_wait_out() -> None:
-    left, act = failing("disk I/O error", "database is locked")
-    with pytest.raises(OperationalError, match="disk"):
+    left, act = failing("SQLITE_IOERR", "SQLITE_BUSY")
+    with pytest.raises(OperationalError):
         retry_while_locked(act, timeout=30)
     assert len(left) == 1
 
