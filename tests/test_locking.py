@@ -13,7 +13,7 @@ from tests.helpers import Caller, database_of
 
 
 def failing(*errors: str) -> tuple[list[str], Callable[[], None]]:
-    """Return an action that fails with these errors of SQLite's, one after the other, and those left."""
+    """Return an action that fails with these errors of SQLite in turn, and those that are left."""
     left = list(errors)
 
     def act() -> None:
