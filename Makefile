@@ -27,9 +27,10 @@ run: install
 test: $(VENV)/.installed-test
 	$(PYTEST)
 
-# While one works: without what starts processes and what tries many examples.
+# While one works: without what starts processes, tries many examples or many leads, and without
+# the second time, in a host application, of what the service is asked alone.
 test-quick: $(VENV)/.installed-test
-	$(PYTEST) -m "not slow and not system and not hypothesis"
+	$(PYTEST) -m "not slow and not system and not hypothesis and not embedded"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -226,6 +226,7 @@ def test_a_checkpoint_now_and_then(
     assert wal.stat().st_size == before, "it has begun anew six times"
 
 
+@pytest.mark.slow
 def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
     alice: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
