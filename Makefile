@@ -38,9 +38,9 @@ run: install
 test: $(VENV)/.installed-test
 	$(PYTEST)
 
-## Run the tests that start no processes and try no hundreds of examples
+## Run the tests that are quick and start no processes, without those of hosts
 test-quick: $(VENV)/.installed-test
-	$(PYTEST) -m "not slow and not system and not hypothesis"
+	$(PYTEST) -m "not slow and not system and not hypothesis and not embedded"
 
 ## Run all checks: linters, types, layers, all tests with coverage, a short benchmark
 check: $(VENV)/.installed-dev

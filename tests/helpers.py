@@ -73,7 +73,9 @@ class Caller(NamedTuple):
 with_trusted_hosts = pytest.mark.skipif(
     "TRUSTED_HOSTS" not in Flask.default_config, reason="Flask 3.0 has none"
 )
-alone_and_embedded = pytest.mark.parametrize("app", ["alone", "embedded"], indirect=True)
+alone_and_embedded = pytest.mark.parametrize(
+    "app", ["alone", pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True
+)
 
 
 def caller(app: Flask, name: str, **token: Any) -> Caller:

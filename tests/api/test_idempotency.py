@@ -116,6 +116,7 @@ def test_after_24_hours_the_key_is_new(alice: Caller, service: AppState, clock: 
     assert leads(alice) == [second, first]
 
 
+@pytest.mark.slow
 @alone_and_embedded
 def test_old_keys_are_removed_in_passing(
     alice: Caller, bob: Caller, service: AppState, clock: Clock

@@ -75,6 +75,7 @@ def test_pages(alice: Caller, clock: Clock) -> None:
     assert walk(alice, "/v1/leads?limit=5") == [leads]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", ["\U0001f600", "\x01", "a"])
 def test_a_page_of_long_notes_ends_at_a_mebibyte(alice: Caller, clock: Clock, letter: str) -> None:
     short = create(alice, clock, 3)

@@ -288,6 +288,7 @@ def test_an_import_for_a_user_who_is_removed_meanwhile(
     assert service.leads.count(alice.id) == 0
 
 
+@pytest.mark.slow
 def test_many_leads_keep_the_indexes(run: Run, alice: Caller, service: AppState, url: str) -> None:
     before = indexes(url)
     text = "company_id\n" + "".join(f"{number}\n" for number in range(1, 10_001))

@@ -75,6 +75,7 @@ def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(storage, "MIN_ROWS_TO_REINDEX", request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_many_leads_all_or_none(
     run: Run,

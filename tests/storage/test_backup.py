@@ -142,6 +142,7 @@ def test_what_is_no_backup(
     assert leads(database_file) == [1]
 
 
+@pytest.mark.slow
 def test_damage_is_found(run: Printed, alice: Caller, database_file: Path, tmp_path: Path) -> None:
     create(alice, *range(1, 200))
     assert run("db", "check") == "ok\n"

@@ -254,6 +254,7 @@ def test_after_a_checkpoint_that_failed_the_log_is_written_again(
     assert companies(alice.client) == [4, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
     alice: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

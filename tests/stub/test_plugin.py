@@ -164,6 +164,7 @@ def test_delays() -> None:
         assert faults.delay_of({"REQUEST_METHOD": method} | header) == expected
 
 
+@pytest.mark.slow
 def test_rates_of_failures() -> None:
     runs = []
     for rate in (0.5, 0.5, 1):
