@@ -60,7 +60,7 @@ check: $(VENV)/.installed-dev
 
 ## Run the tests of a host with the oldest dependencies that are allowed
 check-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/pytest --numprocesses auto $(HOST_TESTS)
+	$(LOWEST)/bin/pytest --numprocesses auto -m "not slow and not hypothesis" $(HOST_TESTS)
 
 ## Compare the service with its peers, and write benchmarks/results.md
 bench: $(VENV)/.installed

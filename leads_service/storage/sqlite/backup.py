@@ -100,7 +100,7 @@ def _has_data(database_file: Path) -> bool:
             }
             return any(database.execute(rows[name]).fetchone() for name in rows.keys() & tables)
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise StorageUnusableError(
                 f"{database_file} is in use; stop the server first"
             ) from error
