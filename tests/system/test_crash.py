@@ -133,7 +133,7 @@ def what_is_wrong(file: Path, attempts: list[Attempt]) -> Counter[str]:
     for attempt in attempts:
         lead = leads.get(attempt.company_id)
         if lead is None:
-            wrong["lost"] += attempt.created is not None
+            wrong["lost"] += bool(attempt.created)
             wrong["keys of nothing"] += attempt.key in keys
             continue
         state = (lead["status"], lead["notes"])
@@ -165,6 +165,6 @@ def test_kill(url: str, alice: Caller, service: AppState, tmp_path: Path) -> Non
                     assert acknowledged.acquire(timeout=20)
         for each in writing:
             each.result()
-    creates = sum(attempt.created is not None for attempt in attempts)
+    creates = sum(bool(attempt.created) for attempt in attempts)
     changes = sum(writer.changes for writer in writers)
     print(f"{ROUNDS} kills, {creates} creates and {changes} changes acknowledged, all there once")
