@@ -123,5 +123,5 @@ def _post(url: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
         except URLError:  # the server does not listen yet
             if attempt == TRIES - 1:
                 raise
-            time.sleep(0.05)
+            time.sleep(0.05)  # nothing tells when it listens
     raise AssertionError

@@ -105,7 +105,7 @@ class Server:
             except OSError as error:  # the connection was refused, or the response is an error
                 if time.monotonic() > deadline:
                     raise BenchError(f"{self.title} does not answer: {error}") from error
-                time.sleep(pause)
+                time.sleep(pause)  # nothing tells when a server listens
 
 
 def free_port() -> int:

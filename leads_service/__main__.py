@@ -15,8 +15,8 @@ from leads_service.stub.command import stub
 def main() -> None:
     """Run the command line; the application is configured by the environment."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # None if closed by >&-
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  # the same
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  # the same
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names may have characters outside its encoding
             stream.reconfigure(errors="backslashreplace")

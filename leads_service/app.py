@@ -99,7 +99,7 @@ def create_app(
     wsgi_app: WSGIApplication = SerializeReads(app.wsgi_app)
     if hops := app.config["LEADS_PROXY_HOPS"]:
         wsgi_app = behind_proxies(wsgi_app, hops)
-    app.wsgi_app = wsgi_app  # type: ignore[assignment,method-assign]
+    app.wsgi_app = wsgi_app  # type: ignore[assignment,method-assign]  # Flask's way
     return app
 
 

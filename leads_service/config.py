@@ -79,7 +79,7 @@ SETTINGS = {
     ),
     "LEADS_METRICS_TOKEN": Setting(
         None,
-        lambda value: value is None or (_text(value) and len(value) >= 16),  # noqa: PLR2004
+        lambda value: value is None or (_text(value) and len(value) >= 16),  # noqa: PLR2004  # said below
         "a secret of 16 characters or more",
         is_secret=True,
     ),

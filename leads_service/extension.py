@@ -205,7 +205,7 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
             raise TypeError(str(error)) from error
     if api is not None and (not isinstance(api, Api) or not belongs_to(api, app)):
         raise TypeError(f"api must be a flask_smorest.Api of this application, not {api!r}")
-    if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004
+    if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004  # OpenAPI 3
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
     if not isinstance(url_prefix, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", url_prefix):
         raise ValueError(f"url_prefix must be a path such as '/crm/v1', not {url_prefix!r}")

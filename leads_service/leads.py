@@ -75,7 +75,7 @@ class LeadService:
             ScorerError: The scorer failed.
             UserGoneError: The user has been removed.
         """
-        lead = self._new_lead(user_id, values)
+        lead = self._scored(user_id, new_lead(values))
         with self._storage.writing():
             # Read the clock with the write lock held, so that ids ascend with the times.
             return self._insert(lead, timestamp(self._clock()))
@@ -108,7 +108,7 @@ class LeadService:
                 if (created := self._storage.lead(user_id, lead_id)) is None:
                     raise LeadGoneError(lead_id)
                 return created, True
-            created = self._insert(self._new_lead(user_id, values), timestamp(now))
+            created = self._insert(self._scored(user_id, lead), timestamp(now))
             idempotency.remember(self._storage, user_id, key, body, created["id"], now)
         return created, False
 
@@ -279,8 +279,8 @@ class LeadService:
             if self._has_own_users and not self._storage.has_user(user_id):
                 raise AccountError(f"the user with id {user_id} does not exist any more")
 
-    def _new_lead(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        lead = {"user_id": user_id, **new_lead(values)}
+    def _scored(self, user_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+        lead = {"user_id": user_id, **fields}
         return lead | {"score": self._score(lead)}
 
     def _insert(self, lead: dict[str, Any], now: str) -> dict[str, Any]:

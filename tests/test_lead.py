@@ -121,7 +121,7 @@ def test_each_filter_compares_a_field(name: str) -> None:
 
 def test_a_filter_without_a_condition_or_on_no_field_cannot_be() -> None:
     with pytest.raises(TypeError, match="condition"):
-        Filter(field="status", description="With this status.")  # type: ignore[call-arg]
+        Filter(field="status", description="With this status.")  # type: ignore[call-arg]  # tried
     with pytest.raises(KeyError, match="colour"):
         _ = Filter(field="colour", condition=operator.eq, description="Of this colour.").kind
 
@@ -248,7 +248,7 @@ def test_a_header_that_lacks_a_column_is_told_all_of_them() -> None:
 
 def test_a_scorer_that_takes_all_facts_is_told_those(storage: Storage) -> None:
     def scorer(**facts: object) -> int:
-        raise NotImplementedError
+        return 0
 
     assert facts_for(scorer) == SCORED
 

@@ -17,7 +17,7 @@ PAGE = f"""
 """  # noqa: S608  # our own names
 INSERT = f"""
     INSERT INTO leads_lead ({", ".join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id
-"""  # noqa: S608
+"""  # noqa: S608  # our own names
 
 
 @cache

@@ -45,11 +45,11 @@ class SupervisedServer(MPServer):
         super().__init__(target, **options)
         # Dead workers are found by looking. What granian lists here itself would make it end with
         # exit code 1 after a stop that it was told to.
-        self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]
+        self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]  # a list there
 
     def supervise(self) -> None:
         """Watch the workers until ``is_stopping``; the subclass's part."""
-        raise NotImplementedError
+        raise NotImplementedError  # granian's class is no abstract one
 
     @property
     def is_stopping(self) -> bool:

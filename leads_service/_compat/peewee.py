@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import peewee
-from peewee import Database, PeeweeException, SqliteDatabase
+from peewee import Database, SqliteDatabase
 
 # Translate the driver's errors in the block into Peewee's. Peewee's methods do so for connecting
 # and executing, but not while rows are fetched. Its own extensions import this wrapper:
 # https://github.com/coleifer/peewee/blob/master/playhouse/apsw_ext.py
-translated_errors: AbstractContextManager[None] = peewee.__exception_wrapper__  # type: ignore[attr-defined]
+translated_errors: AbstractContextManager[None] = peewee.__exception_wrapper__  # type: ignore[attr-defined]  # private
 
 
 class Cursor(Protocol):
@@ -56,7 +56,7 @@ def sqlite_connection(database: Database) -> sqlite3.Connection:
     return connected.connection()
 
 
-def sqlite_error_name(error: PeeweeException) -> str:
+def sqlite_error_name(error: BaseException | None) -> str:
     """Return SQLite's name of an error, such as SQLITE_BUSY; empty if it is not SQLite's.
 
     Peewee keeps the driver's error as ``orig``, which is not documented. Its text changes between
@@ -82,7 +82,7 @@ class PoolableDatabase(SqliteDatabase):
 
     def new_connection(self) -> Any:
         """Return a connection that Peewee has opened and set up; raises the driver's error."""
-        connect: Callable[[], Any] = super()._connect  # type: ignore[misc]
+        connect: Callable[[], Any] = super()._connect  # type: ignore[misc]  # private
         return connect()
 
     def _connect(self) -> Any:

@@ -122,7 +122,7 @@ def _max_connections(workers: int) -> int:
 def _client_host(host: str) -> str:
     """Return the host part of a URL under which this machine reaches the server."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 # nosec B104  # compared, not bound
-        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104 # nosec B104
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104 # nosec B104  # the same
     return f"[{host}]" if ":" in host else host
 
 

@@ -12,9 +12,8 @@ from leads_service.storage import sqlite
 from leads_service.storage.base import Storage
 from leads_service.storage.sqlite.storage import SqliteStorage
 
-DatabaseLike = (
-    str | Database | DatabaseProxy
-)  # a URL, or a Peewee database that belongs to the caller
+# A URL, or a Peewee database that belongs to the caller.
+DatabaseLike = str | Database | DatabaseProxy
 
 
 def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:

@@ -1,5 +1,6 @@
 """The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -26,7 +27,7 @@ MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
 MAX_SWEPT_KEYS = 100  # expired keys that ``keep_key`` deletes at most
 
 
-class DatabaseStorage:
+class DatabaseStorage(ABC):
     """Base class of the engines: a ``Storage`` on a Peewee database.
 
     An engine adds ``dispose``, ``opened``, ``writing``, ``no_wait``, ``insert_leads``, the methods
@@ -78,13 +79,9 @@ class DatabaseStorage:
             if is_ours:
                 self.close()
 
-    def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
-        """Run the block in a write transaction."""
-        raise NotImplementedError
-
+    @abstractmethod
     def no_wait(self) -> AbstractContextManager[None]:
         """Make writes in the block fail at once if the database is locked."""
-        raise NotImplementedError
 
     # One user's leads
 

@@ -180,7 +180,7 @@ class Stub:
         if response.allow:
             response.headers["Allow"] = ", ".join(sorted(response.allow))
         wrote = (
-            response.status_code < 300  # noqa: PLR2004
+            response.status_code < 300  # noqa: PLR2004  # success
             and request.blueprint == blp.name
             and request.method not in (*READ_METHODS, "OPTIONS")
         )

@@ -11,7 +11,7 @@ from leads_service.api.responses import json_response
 
 MAX_DELAY = 60.0  # seconds
 RETRY_AFTER_STATUSES = {429, 503}
-ERROR_STATUSES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004
+ERROR_STATUSES = [status for status in HTTP_STATUS_CODES if status >= 400]  # noqa: PLR2004  # an error
 
 
 def seconds(text: str) -> float:

@@ -13,7 +13,7 @@ class Handler(WSGIRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """Return the time of the stub's clock for the header Date."""
-        stub: Stub = self.server.app  # type: ignore[assignment]
+        stub: Stub = self.server.app  # type: ignore[assignment]  # see listen()
         return http_date(stub.now)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

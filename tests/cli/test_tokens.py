@@ -71,7 +71,7 @@ ID  USER   TOKEN            LABEL             READ-ONLY  CREATED                
 1   alice  {seen[0]}  the CRM's export  yes        {NOW}  never                        never
 2   bob    {seen[1]}  -                 no         {NOW}  2026-11-22T22:33:11.123456Z  2026-11-22T22:04:11.123456Z
 3   alice  {seen[2]}  -                 no         {NOW}  never                        never
-"""  # noqa: E501
+"""  # noqa: E501  # a table
     assert invoke("token", "list") == (0, head, "")
     assert [row[0] for row in lines(invoke("token", "list", "alice").stdout)] == ["ID", "1", "3"]
     assert [row[0] for row in lines(invoke("token", "list", "bob").stdout)] == ["ID", "2"]

@@ -57,7 +57,7 @@ def test_wrong_arguments_fail_at_once(arguments: dict[str, Any], message: str) -
 
 def test_other_wrong_calls(database: SqliteDatabase) -> None:
     with pytest.raises(TypeError, match="app must be a Flask application"):
-        init_app("host")  # type: ignore[arg-type]
+        init_app("host")  # type: ignore[arg-type]  # tried
     app = Flask("host")
     init_app(app, database=database)
     with pytest.raises(ValueError, match="has leads already"):

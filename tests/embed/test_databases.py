@@ -106,7 +106,7 @@ def test_a_hosts_file_under_alembic(database: SqliteDatabase) -> None:
         r"```python\n(def include_object.*?)```", document("docs/embedding.md"), re.DOTALL
     )
     defined: dict[str, Any] = {}
-    exec(recipe, defined)  # noqa: S102
+    exec(recipe, defined)  # noqa: S102  # our documents'
     init_app(Flask("host"), user_id=lambda: 1, database=database)
     hosts = MetaData()
     Table("employee", hosts, Column("id", Integer, primary_key=True))

@@ -128,7 +128,7 @@ def test_csrf_protection_of_the_hosts(database: SqliteDatabase) -> None:
     init_app(app, user_id=lambda: 1, database=database, url_prefix="/crm/v1")
     client = app.test_client()
     assert client.post(LEADS, json={"company_id": 1}).status_code == 400
-    eval(line, {"app": app, "csrf": csrf})  # noqa: S307
+    eval(line, {"app": app, "csrf": csrf})  # noqa: S307  # our document's
     assert client.post(LEADS, json={"company_id": 1}).status_code == 201
     assert client.patch(f"{LEADS}/1", json={"status": "lost"}).status_code == 200
     assert client.delete(f"{LEADS}/1").status_code == 204

@@ -161,7 +161,7 @@ def test_ids_that_are_none(host: Flask, user_id: Any) -> None:
 
 def test_other_wrong_calls(host: Flask) -> None:
     with pytest.raises(TypeError, match="app must be a Flask application"):
-        forget_user("host", 1)  # type: ignore[arg-type]
+        forget_user("host", 1)  # type: ignore[arg-type]  # tried
     with pytest.raises(ValueError, match="call init_app first"):
         forget_user(Flask("host"), 1)
     with pytest.raises(ValueError, match="must be two users, not 1 twice"):

@@ -169,7 +169,7 @@ def python_block(name: str) -> str:
 def test_the_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tool = ModuleType("tool")
-    exec(python_block("tool.py"), vars(tool))  # noqa: S102
+    exec(python_block("tool.py"), vars(tool))  # noqa: S102  # our documents'
     ada, stranger = tool.app.test_client(), tool.app.test_client()
     assert ada.post("/login", data={"name": "eve"}).status_code == 403
     assert ada.post("/login", data={"name": "ada"}).text == "Hello ada"
@@ -188,7 +188,7 @@ def test_the_test_of_the_tool(tmp_path: Path) -> None:
 
 def test_the_scorer() -> None:
     defined: dict[str, Any] = {}
-    exec(python_block("acme.py"), defined)  # noqa: S102
+    exec(python_block("acme.py"), defined)  # noqa: S102  # our documents'
     score = scoring(defined["score"])
     lead = {"user_id": 1, "company_id": 42, "status": "new", "notes": "x" * 550}
     assert (score(lead | {"notes": ""}), score(lead)) == (10, 15)

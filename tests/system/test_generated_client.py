@@ -180,7 +180,7 @@ def test_a_key_whose_lead_was_deleted(api: Api) -> None:
 
 
 def test_bad_token(api: Api, package: ModuleType, server: Server) -> None:
-    with package.AuthenticatedClient(server.url, token="leads_nobody") as client:  # noqa: S106
+    with package.AuthenticatedClient(server.url, token="leads_nobody") as client:  # noqa: S106  # nobody's
         answer = api.list_leads.sync_detailed(client=client)
     assert answer.status_code is HTTPStatus.UNAUTHORIZED
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import Server, serve
 
-SECRET = "a-secret-for-prometheus"  # noqa: S105
+SECRET = "a-secret-for-prometheus"  # noqa: S105  # a test's
 
 
 @pytest.fixture(scope="module")

@@ -249,9 +249,6 @@ class Sqlite(PoolableDatabase):
 
         Raises:
             OperationalError: The thread has one already, or the file can't be opened.
-
-        Raises:
-            OperationalError: The thread has one, or none can be opened.
         """
         if reuse_if_open and not self.is_closed():
             connection = self.connection()
@@ -376,6 +373,9 @@ class Sqlite(PoolableDatabase):
 
         SQLite 3.7.0 to 3.51.2 may corrupt the file if the WAL is reset during a checkpoint:
         https://www.sqlite.org/wal.html#walresetbug.
+
+        Raises:
+            OperationalError: It failed, and the WAL can't be flushed.
         """
         self._rows_since_checkpoint = 0
         try:

@@ -9,7 +9,12 @@ from typing import Any
 
 from peewee import PeeweeException, SqliteDatabase, fn
 
-from leads_service._compat.peewee import execute, sqlite_connection, translated_errors
+from leads_service._compat.peewee import (
+    execute,
+    sqlite_connection,
+    sqlite_error_name,
+    translated_errors,
+)
 from leads_service.exceptions import (
     CommitOutcomeUnknownError,
     StorageError,
@@ -42,7 +47,7 @@ MIN_ROWS_TO_REINDEX = 10_000
 MIN_SHARE_TO_REINDEX = 0.1
 
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
-INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608
+INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608  # ours
 # In chronological order most index entries are appended next to the previous one.
 COPY_STAGED = (
     f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
@@ -105,7 +110,8 @@ class SqliteStorage(DatabaseStorage):
         except (*PROGRAMMING_ERRORS, CommitOutcomeUnknownError):
             raise
         except (PeeweeException, StorageUnavailableError) as error:
-            reason = _reason(error)
+            cause = error if isinstance(error, PeeweeException) else error.__cause__
+            reason = sqlite_error_name(cause)
             if reason in DISK_FULL_ERRORS:
                 self._on_disk_full()
             if is_committing and reason not in NOT_COMMITTED_ERRORS:
@@ -346,15 +352,6 @@ class SqliteFileStorage(SqliteStorage):
         """Checkpoint the WAL."""
         with storage_errors:
             self.database.checkpoint()
-
-
-def _reason(error: BaseException | None) -> str:
-    """Return the name of the SQLite error that caused an error; empty if none did."""
-    while error is not None:
-        if name := getattr(error, "sqlite_errorname", ""):
-            return str(name)
-        error = error.__cause__ or error.__context__
-    return ""
 
 
 def _migrate_copy(copy: Path, backup_name: Path) -> None:
