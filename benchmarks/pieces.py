@@ -42,7 +42,7 @@ from leads_service import __main__ as command_line
 from leads_service import create_app, logging, scoring, transfer
 from leads_service.api.middleware import SerializeReads
 from leads_service.api.parsing import StrictParser
-from leads_service.api.responses import JsonResponse, WholeResponse
+from leads_service.api.responses import WholeResponse
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
@@ -502,12 +502,6 @@ def pieces() -> Iterator[Piece]:
             request_time(path),
         )
     yield Piece(
-        "headers as they are (JsonResponse)",
-        "GET /v1/leads/1",
-        lambda: patch.object(JsonResponse, "get_wsgi_headers", Response.get_wsgi_headers),
-        request_time("/v1/leads/1"),
-    )
-    yield Piece(
         "request log written directly",
         "GET /v1/leads/1",
         request_log_by_logger,
@@ -530,12 +524,6 @@ def pieces() -> Iterator[Piece]:
         "a lead of a move",
         lambda: patch.object(SqliteStorage, "_indexed_afterwards", lambda self: nullcontext()),
         move_time,
-    )
-    yield Piece(
-        "cache for bulk writes",
-        "a lead of a bulk insert",
-        lambda: patch.object(sqlite_storage, "BULK_CACHE", -2000),  # SQLite's default
-        insert_time,
     )
     for threads in (1, 8):
         yield Piece(

@@ -253,7 +253,7 @@ class LeadService:
         """
         if old == new:
             raise AccountError("both are the same user; name two")
-        with self._storage.writing(bulk=True):
+        with self._storage.writing():
             self.confirm_users([new])
             now = self._clock()
 
@@ -266,7 +266,7 @@ class LeadService:
 
     def forget(self, user_id: int) -> int:
         """Delete a user's leads, their positions and idempotency keys; return how many leads."""
-        with self._storage.writing(bulk=True):
+        with self._storage.writing():
             return self._storage.forget_user(user_id)
 
     def confirm_users(self, user_ids: Iterable[int]) -> None:

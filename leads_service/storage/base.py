@@ -57,16 +57,6 @@ class Storage(Protocol):
     A lead is a mapping with the names of ``lead.FIELDS``. Times are texts as ``lead.timestamp``
     formats them. Filters are mappings from names of ``lead.FILTERS`` to values.
 
-    Every method may raise StorageUnavailableError: the database is unreachable, full, damaged, or
-    locked for longer than the busy timeout, and nothing was stored. Further exceptions are listed
-    with each method.
-
-    A storage is shared between threads. Each thread has its own connection between ``connect`` and
-    ``close``.
-
-    Attributes:
-        location: The name of the database in messages: a path, or an address without a password.
-
     Each method may raise ``StorageUnavailableError`` (unreachable, locked for longer than the busy
     timeout, full, damaged; nothing was stored) unless it names ``StorageUnusableError``, and what
     else it names. No error of a database or a driver leaves a storage.
@@ -77,6 +67,9 @@ class Storage(Protocol):
 
     Methods that change something are called within ``writing``, but for ``migrate``,
     ``insert_leads``, ``note_token_use`` and ``restore``, which see to it themselves.
+
+    Attributes:
+        location: The name of the database in messages: a path, or an address without a password.
     """
 
     location: str
@@ -104,15 +97,12 @@ class Storage(Protocol):
                 to be no database, at the first method that reads it.
         """
 
-    def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
         Write transactions are serialized: nobody else writes from the beginning of the block to
         its end. The changes are durable when the outermost block has ended. An exception rolls the
         block back, and no more of an outer one that handles it.
-
-        Args:
-            bulk: Whether the block changes a large part of the database.
 
         Raises:
             StorageUnavailableError: Nothing was stored.

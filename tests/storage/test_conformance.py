@@ -492,9 +492,9 @@ class InterruptionError(Exception):
     """Something that an import or a transaction meets."""
 
 
-def interrupted(storage: Storage, *work: Callable[[Storage], Any], bulk: bool = False) -> None:
+def interrupted(storage: Storage, *work: Callable[[Storage], Any]) -> None:
     """Do some work in a transaction that fails in the end."""
-    with storage.writing(bulk=bulk):
+    with storage.writing():
         for step in work:
             step(storage)
         raise InterruptionError
@@ -623,7 +623,7 @@ def test_a_move_that_fails_moves_nothing(storage: Storage) -> None:
             raise InterruptionError
         return lead
 
-    with pytest.raises(InterruptionError), storage.writing(bulk=True):
+    with pytest.raises(InterruptionError), storage.writing():
         storage.move_leads(ALICE, BOB, {}, change)
     assert storage.leads_after(0, 10) == leads
 
@@ -820,9 +820,8 @@ def test_what_is_disposed_of_can_be_used_again(storage: Storage) -> None:
     assert leads_of(storage) == [lead]
 
 
-@pytest.mark.parametrize("bulk", [False, True])
-def test_a_transaction_is_stored_at_its_end(storage: Storage, other: Storage, bulk: bool) -> None:
-    with storage.writing(bulk=bulk):
+def test_a_transaction_is_stored_at_its_end(storage: Storage, other: Storage) -> None:
+    with storage.writing():
         lead = storage.insert_lead(new(), of_known_user=False)
         assert storage.lead(ALICE, lead["id"]) == lead
         assert other.lead(ALICE, lead["id"]) is None
@@ -831,17 +830,14 @@ def test_a_transaction_is_stored_at_its_end(storage: Storage, other: Storage, bu
     assert can_write(other)
 
 
-@pytest.mark.parametrize("bulk", [False, True])
-def test_an_exception_rolls_a_transaction_back(
-    storage: Storage, other: Storage, bulk: bool
-) -> None:
+def test_an_exception_rolls_a_transaction_back(storage: Storage, other: Storage) -> None:
     def inner(storage: Storage) -> None:
-        with storage.writing(bulk=not bulk):
+        with storage.writing():
             insert(storage)
         assert storage.count(ALICE, {}) == 2
 
     with pytest.raises(InterruptionError):
-        interrupted(storage, insert, inner, bulk=bulk)
+        interrupted(storage, insert, inner)
     assert storage.count(ALICE, {}) == 0
     assert can_write(other)
 

@@ -35,9 +35,6 @@ DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
 
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
-# KiB, as a negative number: https://sqlite.org/pragma.html#pragma_cache_size. What it buys is
-# "cache for bulk writes" in benchmarks/pieces.py.
-BULK_CACHE = -32_000
 BULK_BATCH = 10_000  # leads that ``insert_leads`` has in memory at a time
 
 # Dropping the indexes and creating them again, sorted, is faster than updating them at random
@@ -85,17 +82,8 @@ class SqliteStorage(DatabaseStorage):
             if is_ours:
                 self.dispose()
 
-    def writing(self, *, bulk: bool = False) -> AbstractContextManager[None]:
-        """Run the block in a transaction that may write; within another one, as a part of it."""
-        return self._writing_in_bulk() if bulk else self._writing()
-
     @contextmanager
-    def _writing_in_bulk(self) -> Iterator[None]:
-        with self._pragmas(cache_size=BULK_CACHE), self._writing():
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
         It begins with IMMEDIATE, which waits for the lock. A read transaction that is upgraded to a
@@ -189,7 +177,7 @@ class SqliteStorage(DatabaseStorage):
                     connection.executemany(
                         INSERT_STAGED, [[lead[name] for name in STAGED_COLUMNS] for lead in batch]
                     )
-            with self.writing(bulk=True):
+            with self.writing():
                 confirm(owners)
                 # The leads at least double: indexing the old ones again costs less than it saves.
                 pays = count >= max(self._last_id(), MIN_ROWS_TO_REINDEX)
