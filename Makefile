@@ -11,6 +11,9 @@ PYTEST := $(BIN)/pytest --numprocesses auto
 # The newest releases that setup.cfg allows may break a build that passed yesterday; these did not.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
+# Of these `make test-quick` runs each with one of its examples.
+QUICK_TESTS := tests/api tests/storage tests/test_*.py
+
 # A host application with the oldest packages that setup.cfg allows, and the tests that concern it.
 LOWEST := .venv-lowest
 LOWEST_TOOLS := alembic flask-wtf granian hypothesis pytest pytest-randomly pytest-xdist
@@ -38,9 +41,9 @@ run: install
 test: $(VENV)/.installed-test
 	$(PYTEST)
 
-## Run the tests that are quick and start no processes, without those of hosts
+## Run the quick tests of what commands, hosts and the stub stand on, each with one example
 test-quick: $(VENV)/.installed-test
-	$(PYTEST) -m "not slow and not system and not hypothesis and not embedded"
+	$(PYTEST) --one-each -m "not slow and not system and not hypothesis and not embedded" $(QUICK_TESTS)
 
 ## Run all checks: linters, types, layers, all tests with coverage, a short benchmark
 check: $(VENV)/.installed-dev

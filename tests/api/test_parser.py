@@ -72,6 +72,7 @@ def test_the_same_is_read_once(client: FlaskClient) -> None:
     assert NumberSchema.reads == 2
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded(client: FlaskClient) -> None:
     for number in (*range(MAX_CACHED_QUERIES + 1), 0):
         client.get(f"/number?limit={number}")

@@ -5,6 +5,7 @@ from itertools import islice
 from threading import Thread
 from typing import Any
 
+import pytest
 from flask import Flask
 from peewee import SqliteDatabase
 
@@ -55,6 +56,7 @@ def test_the_busy_timeout(url: str) -> None:
     assert pragmas(database_of(state_of(app))) == USUAL | {"busy_timeout": 7000}
 
 
+@pytest.mark.slow
 def test_one_writer_waits_and_the_others_leave_room(
     service: AppState, alice: Caller, url: str
 ) -> None:

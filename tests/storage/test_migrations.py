@@ -15,6 +15,7 @@ def test_migrations_keep_their_names() -> None:
     assert MIGRATIONS[:3] == ("0001_initial", "0002_idempotency", "0003_deleted")
 
 
+@pytest.mark.slow
 def test_a_start_waits_for_another_one(url: str) -> None:
     """The other one is about to make the new file a store when this one wants to."""
     with connect(url) as other:
