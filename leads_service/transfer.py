@@ -146,8 +146,9 @@ def _names(header: Sequence[str], *, has_owner: bool, ignore_extra: bool) -> lis
     names = [_name(cell) for cell in header]
     needed = [*REQUIRED, OWNER] if has_owner else REQUIRED
     if not {*needed} <= {*names}:
-        others = f"{', '.join(OPTIONAL[:-1])} and {OPTIONAL[-1]}"
-        raise ValueError(f"the first line must name {' and '.join(needed)}, and may name {others}")
+        raise ValueError(
+            f"the first line must name {listed(needed)}, and may name {listed(OPTIONAL)}"
+        )
     for name in known:
         if names.count(name) > 1:
             raise ValueError(f"the first line names {name} twice")
@@ -353,3 +354,8 @@ def export(
     """
     for owner_id, name, *values in storage.export_leads(IN_FILES, filters, user_id=user_id):
         yield (name if by_name else owner_id, *values)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from leads_service.exceptions import ConfigError, ScorerError
+from leads_service.lead import SCORED, new_lead
 from leads_service.scoring import load, points_by_stage, scoring
 from tests import scorers
 
-LEAD = {"user_id": 7, "company_id": 42, "status": "new", "notes": "four", "score": 1, "id": 3}
+LEAD = new_lead({"company_id": 42, "notes": "four"}) | {"user_id": 7, "score": 1, "id": 3}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,9 @@ def test_what_a_scorer_is_told() -> None:
         return 0
 
     scoring(scorer)(LEAD)
-    assert told == [{"user_id": 7, "company_id": 42, "status": "new", "notes": "four"}]
+    facts = {"user_id": 7, "company_id": 42, "status": "new", "notes": "four"}
+    assert told == [facts | {name: LEAD[name] for name in SCORED}]
+    assert told[0].keys().isdisjoint({"id", "score", "created_at", "updated_at"})
 
 
 @pytest.mark.parametrize("points", [0, 1, 100])

@@ -23,9 +23,12 @@ from leads_service.lead import IN_FILES
 from leads_service.leads import how_many
 from leads_service.state import AppState
 from leads_service.transfer import (
+    OPTIONAL,
     OWNER,
+    REQUIRED,
     Owner,
     Row,
+    listed,
     owned_by,
     owned_by_column,
     read_csv,
@@ -111,7 +114,19 @@ ignore_extra_option = click.option(
 )
 
 
-@click.command("import")
+IMPORT_HELP = f"""
+Store the leads of a CSV or JSON Lines file (- is stdin), all of them or none.
+
+The columns are {listed(REQUIRED)}, and if need be {listed(OPTIONAL)}, with a comma, a semicolon or
+a tab between them. A day without a time is its first moment in UTC. What export wrote without --user
+is taken with --users-by name, or id in an application with users of its own.
+
+\b
+Example:  leads-service import leads.csv --user alice
+"""
+
+
+@click.command("import", help=IMPORT_HELP)
 @click.argument(
     "source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
@@ -141,16 +156,7 @@ def import_leads(
     skip_invalid: bool,
     rejects: Path | None,
 ) -> None:
-    """Store the leads of a CSV or JSON Lines file (- is stdin), all of them or none.
-
-    The columns are company_id, and if need be status, notes, created_at and updated_at, with a
-    comma, a semicolon or a tab between them. A day without a time is its first moment in UTC.
-    What export wrote without --user is taken with --users-by name, or id in an application with
-    users of its own.
-
-    \b
-    Example:  leads-service import leads.csv --user alice
-    """
+    """Import leads from a file."""
     kind = kind_of(source, kind)
     if (name is None) == (users_by is None):
         raise click.UsageError("say whose leads they become: either --user or --users-by")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from leads_service.lead import FIELDS
 from tests.helpers import NOW, Caller, Clock, alone_and_embedded
 
 pytestmark = alone_and_embedded
@@ -10,7 +11,8 @@ pytestmark = alone_and_embedded
 def test_create(alice: Caller, clock: Clock) -> None:
     answer = alice.client.post("/v1/leads", json={"company_id": 42, "notes": "Met at the fair"})
     assert answer.status_code == 201
-    assert answer.json == {
+    assert list(answer.get_json()) == list(FIELDS)
+    assert answer.get_json() == answer.get_json() | {
         "id": 1,
         "user_id": alice.id,
         "company_id": 42,

@@ -13,13 +13,13 @@ from werkzeug.test import Client, TestResponse
 
 from leads_service import create_app, init_app
 from leads_service.api.openapi import ERRORS, ERRORS_WITHOUT_TOKENS
-from leads_service.lead import STATUSES
+from leads_service.lead import CREATABLE, FIELDS, STATUSES
 from leads_service.stub import Stub
 from leads_service.stub.samples import TOKENS
 from tests.helpers import Caller, Clock, caller, json_object
 
 LEADS = "/v1/leads"
-LEAD = {"company_id": 42, "notes": "Met at the fair"}
+LEAD = {name: FIELDS[name].example for name in CREATABLE}
 REQUEST_ID = {"X-Request-ID": "4f0c6a52"}
 # What Swagger UI fills a parameter's field in with, of the parameter and of its schema.
 FILLED_IN = ("default", "example", "examples")

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from peewee import SqliteDatabase
 
+from leads_service.lead import IN_FILES
 from leads_service.state import EXTENSION, AppState
 from tests.cli.files import portable
 from tests.helpers import Caller, Run, database_of, indexes, own_database_of
@@ -207,7 +208,7 @@ def test_what_is_wrong_with_a_line(run: Run, alice: Caller, row: str, problem: s
         (
             "in.csv",
             b"notes\n",
-            "the first line must name company_id, and may name status, notes, created_at and "
+            f"the first line must name company_id, and may name {', '.join(IN_FILES[1:-1])} and "
             "updated_at; nothing was stored",
         ),
         (

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import pytest
 
 from leads_service._compat.peewee import sqlite_connection
+from leads_service.lead import new_lead
 from leads_service.state import AppState
 from leads_service.storage.sqlite import storage as sqlite_storage
 from tests.helpers import Caller, database_of
@@ -27,8 +27,8 @@ def test_many_leads_are_indexed_after_they_are_stored(
 ) -> None:
     monkeypatch.setattr(sqlite_storage, "MIN_ROWS_TO_REINDEX", 10)
     storage = service.storage
-    fields: dict[str, Any] = {"user_id": alice.id, "company_id": 1, "status": "new", "notes": ""}
-    fields |= {"score": 0, "created_at": OLD, "updated_at": OLD}
+    fields = new_lead({"company_id": 1})
+    fields |= {"user_id": alice.id, "score": 0, "created_at": OLD, "updated_at": OLD}
     made = ["DROP", "INSERT", "CREATE"] if is_made_anew else ["INSERT"]
     moved = ["DROP", "UPDATE", "CREATE"] if is_made_anew else ["UPDATE"]
     with storage.opened():
