@@ -117,9 +117,9 @@ ignore_extra_option = click.option(
 IMPORT_HELP = f"""
 Store the leads of a CSV or JSON Lines file (- is stdin), all of them or none.
 
-The columns are {listed(REQUIRED)}, and if need be {listed(OPTIONAL)}, with a comma, a semicolon or
-a tab between them. A day without a time is its first moment in UTC. What export wrote without --user
-is taken with --users-by name, or id in an application with users of its own.
+The columns are {listed(REQUIRED)}, and if need be {listed(OPTIONAL)}, with a comma, a semicolon
+or a tab between them. A day without a time is its first moment in UTC. What export wrote without
+--user is taken with --users-by name, or id in an application with users of its own.
 
 \b
 Example:  leads-service import leads.csv --user alice
