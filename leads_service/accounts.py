@@ -134,6 +134,7 @@ class Accounts:
             ScorerError: The scorer failed; nothing is changed.
         """
         with self._storage.writing():
+            self._storage.user_id(name, for_update=True)  # so that no lead is created meanwhile
             count = self.count_to_remove(name, leads_to=leads_to, erase=erase)
             user_id = self.user_id(name)
             if leads_to is not None:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -124,24 +123,6 @@ def load(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
             found = "what it is" if SETTINGS[name].is_secret else repr(value)
             raise ConfigError(f"{name} must be {SETTINGS[name].expected}, not {found}")
     return values
-
-
-def import_extra(module: str, extra: str) -> Any:
-    """Import and return a module of an optional dependency.
-
-    Args:
-        module: The full name of the module.
-        extra: The extra of this package that installs it.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{error.name} is not installed; run: pip install 'leads-service[{extra}]'"
-        ) from error
 
 
 def database_url(settings: dict[str, Any], instance_path: str) -> str:

@@ -9,15 +9,15 @@ import orjson
 
 from leads_service.exceptions import KeyReusedError
 from leads_service.lead import timestamp
-from leads_service.storage.base import KeyRecord, Storage
+from leads_service.storage.base import Storage
 
 LIFETIME = timedelta(hours=24)
 
 
-def created_with(
+def claim(
     storage: Storage, user_id: int, key: str, body: Mapping[str, Any], now: datetime
-) -> int | None:
-    """Return the id of the lead that a key created within its lifetime; None if it created none.
+) -> tuple[int, bool]:
+    """Store a user's key for a lead to insert, unless it has created one within its lifetime.
 
     Args:
         storage: The storage of the keys, within a write transaction.
@@ -26,23 +26,23 @@ def created_with(
         body: The request's body, as loaded by its schema.
         now: The current time in UTC.
 
+    Returns:
+        The id of the lead, and whether it is still to be inserted.
+
     Raises:
         KeyReusedError: The key created a lead from another body.
     """
-    record = storage.key(user_id, key, since=timestamp(now - LIFETIME))
-    if record is None:
-        return None
-    if record.digest != _digest(body):
-        raise KeyReusedError(key)
-    return record.lead_id
-
-
-def remember(
-    storage: Storage, user_id: int, key: str, body: Mapping[str, Any], lead_id: int, now: datetime
-) -> None:
-    """Store the id of the lead that a key has created; arguments as for ``created_with``."""
-    record = KeyRecord(_digest(body), lead_id)
-    storage.keep_key(user_id, key, record, timestamp(now), since=timestamp(now - LIFETIME))
+    digest = _digest(body)
+    since = timestamp(now - LIFETIME)
+    while True:
+        lead_id = storage.claim_key(user_id, key, digest, timestamp(now), since)
+        if lead_id is not None:
+            return lead_id, True
+        # None if the user's keys were deleted between the two statements.
+        if (record := storage.key(user_id, key, since)) is not None:
+            if record.digest != digest:
+                raise KeyReusedError(key)
+            return record.lead_id, False
 
 
 def _digest(body: Mapping[str, Any]) -> str:

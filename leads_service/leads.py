@@ -103,14 +103,13 @@ class LeadService:
         body = {name: lead[name] for name in CREATABLE}
         with self._storage.writing():
             now = self._clock()
-            lead_id = idempotency.created_with(self._storage, user_id, key, body, now)
-            if lead_id is not None:
-                if (created := self._storage.lead(user_id, lead_id)) is None:
-                    raise LeadGoneError(lead_id)
-                return created, True
-            created = self._insert(self._scored(user_id, lead), timestamp(now))
-            idempotency.remember(self._storage, user_id, key, body, created["id"], now)
-        return created, False
+            lead_id, is_new = idempotency.claim(self._storage, user_id, key, body, now)
+            if is_new:
+                scored = self._scored(user_id, lead) | {"id": lead_id}
+                return self._insert(scored, timestamp(now)), False
+            if (created := self._storage.lead(user_id, lead_id)) is None:
+                raise LeadGoneError(lead_id)
+            return created, True
 
     def get(self, user_id: int, lead_id: int) -> dict[str, Any]:
         """Return a lead.
@@ -118,10 +117,7 @@ class LeadService:
         Raises:
             LeadNotFoundError: The user has no lead with this id.
         """
-        lead = self._storage.lead(user_id, lead_id) if lead_id <= MAX_INTEGER else None
-        if lead is None:
-            raise LeadNotFoundError(lead_id)
-        return lead
+        return self._found(user_id, lead_id)
 
     def update(
         self,
@@ -227,7 +223,7 @@ class LeadService:
         last, count = 0, batch
         while count == batch:
             with self._storage.writing():
-                leads = self._storage.leads_after(last, batch)
+                leads = self._storage.leads_after(last, batch, for_update=True)
                 for lead in leads:
                     if (points := self._score(lead)) != lead["score"]:
                         self._storage.set_score(lead["id"], points)
@@ -276,7 +272,7 @@ class LeadService:
             AccountError: A user does not exist.
         """
         for user_id in user_ids:
-            if self._has_own_users and not self._storage.has_user(user_id):
+            if self._has_own_users and not self._storage.has_user(user_id, for_update=True):
                 raise AccountError(f"the user with id {user_id} does not exist any more")
 
     def _scored(self, user_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,9 +286,17 @@ class LeadService:
     def _expected(
         self, user_id: int, lead_id: int, versions: Container[str] | None
     ) -> dict[str, Any]:
-        lead = self.get(user_id, lead_id)
+        lead = self._found(user_id, lead_id, for_update=True)
         if versions is not None and lead["updated_at"] not in versions:
             raise LeadChangedError(lead)
+        return lead
+
+    def _found(self, user_id: int, lead_id: int, *, for_update: bool = False) -> dict[str, Any]:
+        lead = None
+        if lead_id <= MAX_INTEGER:
+            lead = self._storage.lead(user_id, lead_id, for_update=for_update)
+        if lead is None:
+            raise LeadNotFoundError(lead_id)
         return lead
 
 

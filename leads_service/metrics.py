@@ -12,7 +12,7 @@ from flask_smorest import abort
 
 from leads_service.api.responses import WholeResponse
 from leads_service.api.throttle import Throttle
-from leads_service.config import import_extra
+from leads_service.extras import import_extra
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # its value is the folder that workers share
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds

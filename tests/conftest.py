@@ -10,12 +10,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
-from peewee import SqliteDatabase
+from peewee import PostgresqlDatabase, SqliteDatabase
 
 from leads_service import create_app, init_app
 from leads_service.logging import logger
 from leads_service.state import AppState, state_of
 from leads_service.storage import open_storage
+from tests import postgres
 from tests.helpers import APART, Answer, Caller, Clock, Run, answer_of, caller, connect, insert
 
 # Each example's time depends on the machine; how many there are bounds the whole.
@@ -25,14 +26,34 @@ settings.register_profile(
 settings.load_profile("leads")
 
 
+# The fixtures that are SQLite's own, and the tests that run on PostgreSQL as well without them.
+OF_SQLITE = {"of_sqlite", "raw", "database_file", "newer"}
+ON_BOTH = ("tests.api.", "tests.cli.")
+
+
+def pytest_unconfigure() -> None:
+    postgres.stop_server()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--one-each", action="store_true", help="run each test with one of its examples only"
     )
 
 
+def ids_of(item: pytest.Item) -> set[str]:
+    """Return the names of a test's parameters."""
+    return (
+        set(item.callspec.id.split("-"))
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else set()
+    )
+
+
 @pytest.hookimpl(trylast=True)  # of what -m has left
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What a host's application adds does not depend on the engine.
+    items[:] = [item for item in items if not {"postgresql", "embedded"} <= ids_of(item)]
     if config.getoption("--one-each"):
         items[:] = {item.nodeid.partition("[")[0]: item for item in items}.values()
 
@@ -41,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the developer has set, and the make that runs the tests, from the tests."""
     for name in list(os.environ):
-        if name.startswith(("LEADS_", "MAKE")):
+        if name.startswith(("LEADS_", "MAKE")) and name != "LEADS_TEST_POSTGRES":
             monkeypatch.delenv(name)
 
 
@@ -75,26 +96,72 @@ def database_file(tmp_path: Path) -> Path:
     return tmp_path / "leads.db"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of HTTP and of the commands on both engines, unless they ask for SQLite's."""
+    asked = set(metafunc.fixturenames)
+    is_on_both = "engine_name" in asked and asked.isdisjoint(OF_SQLITE)
+    if postgres.IS_THERE and is_on_both and metafunc.module.__name__.startswith(ON_BOTH):
+        metafunc.parametrize("engine_name", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def url(database_file: Path) -> str:
-    return f"sqlite:///{database_file}"
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def of_sqlite() -> None:
+    """Keep a test to SQLite."""
+
+
+@pytest.fixture
+def url(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store, which the current migrations have made."""
+    if engine_name == "postgresql":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return f"sqlite:///{tmp_path / 'leads.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> str:
+    url = postgres.create(postgres.server(), f"leads_tests_{os.getpid()}")
+    open_storage(url).migrate()
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> Iterator[str]:
+    yield postgres_database
+    postgres.empty(postgres_database)
 
 
 @pytest.fixture
 def app(
+    engine_name: str,
     url: str,
-    database_file: Path,
+    tmp_path: Path,
     migrated_file: Path,
     clock: Clock,
     request: pytest.FixtureRequest,
-) -> Flask:
+) -> Iterator[Flask]:
     """The service alone, or as a part of a host with a database of the host's."""
-    copy(migrated_file, database_file)
+    file = tmp_path / "leads.db"
+    if engine_name == "sqlite":
+        copy(migrated_file, file)
     if getattr(request, "param", "alone") == "alone":
-        return create_app({"LEADS_DATABASE": url}, clock=clock)
-    host = Flask("host")
-    init_app(host, database=SqliteDatabase(str(database_file)), clock=clock)
-    return host
+        app = create_app({"LEADS_DATABASE": url}, clock=clock)
+    else:
+        app = Flask("host")
+        database = (
+            SqliteDatabase(str(file))
+            if engine_name == "sqlite"
+            else PostgresqlDatabase(url, prefer_psycopg3=True)
+        )
+        init_app(app, database=database, clock=clock)
+    yield app
+    if engine_name == "postgresql":
+        state_of(app).storage.dispose()
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
-from peewee import SqliteDatabase
+from peewee import Database, SqliteDatabase
 from werkzeug.test import TestResponse
 
 from leads_service.state import AppState, state_of
+from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.sqlite.database import Sqlite
-from leads_service.storage.sqlite.migrations import SCRIPTS
 from leads_service.storage.sqlite.storage import SqliteStorage
 
 BIN = Path(sys.executable).parent
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NOW = "2026-11-22T22:03:11.123456Z"  # where a Clock begins
 LATER = "2026-11-22T22:04:11.123456Z"  # a minute later
-MIGRATIONS = tuple(SCRIPTS)
+MIGRATIONS = tuple(SqliteStorage.migrations.names)
 APPLIED = "".join(f"applied {name}\n" for name in MIGRATIONS)
 TABLES = ["leads_deleted", "leads_idempotency", "leads_lead", "leads_migration"]
 TABLES += ["leads_token", "leads_user"]
@@ -94,9 +94,15 @@ def json_object(answer: TestResponse) -> dict[str, Any]:
     return document
 
 
-def database_of(service: AppState) -> SqliteDatabase:
-    assert isinstance(service.storage, SqliteStorage)
+def database_of(service: AppState) -> Database:
+    assert isinstance(service.storage, DatabaseStorage)
     return service.storage.database
+
+
+def sqlite_of(service: AppState) -> SqliteDatabase:
+    database = database_of(service)
+    assert isinstance(database, SqliteDatabase)
+    return database
 
 
 def own_database_of(service: AppState) -> Sqlite:

@@ -9,7 +9,7 @@ from peewee import OperationalError
 from leads_service._compat.peewee import sqlite_connection, translated_errors
 from leads_service.state import AppState
 from leads_service.storage.sqlite.locking import retry_while_locked
-from tests.helpers import Caller, database_of
+from tests.helpers import Caller, sqlite_of
 
 
 def failing(*errors: str) -> tuple[list[str], Callable[[], None]]:
@@ -53,10 +53,10 @@ def test_a_write_begins_without_the_busy_handler_of_sqlite(
     storage = service.storage
     statements: list[str] = []
     with storage.opened():
-        sqlite_connection(database_of(service)).set_trace_callback(statements.append)
+        sqlite_connection(sqlite_of(service)).set_trace_callback(statements.append)
         with storage.writing():
             storage.rename_user(alice.id, "carol")
-        sqlite_connection(database_of(service)).set_trace_callback(None)
+        sqlite_connection(sqlite_of(service)).set_trace_callback(None)
     assert statements[:3] == [
         "PRAGMA busy_timeout = 0",
         "BEGIN IMMEDIATE",
@@ -71,7 +71,7 @@ def test_requests_share_a_connection(service: AppState, alice: Caller) -> None:
     for _ in range(3):
         alice.client.get("/v1/leads")
         storage.connect()
-        seen.add(sqlite_connection(database_of(service)))
+        seen.add(sqlite_connection(sqlite_of(service)))
         storage.close()
     assert len(seen) == 1
 
@@ -79,4 +79,4 @@ def test_requests_share_a_connection(service: AppState, alice: Caller) -> None:
 def test_a_new_store_has_small_pages(service: AppState) -> None:
     """Half the size of SQLite's own, half of what a lead writes to the log."""
     with service.storage.opened():
-        assert database_of(service).pragma("page_size") == 2048
+        assert sqlite_of(service).pragma("page_size") == 2048

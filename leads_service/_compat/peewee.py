@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import peewee
-from peewee import Database, SqliteDatabase
+from peewee import Database
 
 # Translate the driver's errors in the block into Peewee's. Peewee's methods do so for connecting
 # and executing, but not while rows are fetched. Its own extensions import this wrapper:
@@ -16,6 +16,10 @@ translated_errors: AbstractContextManager[None] = peewee.__exception_wrapper__  
 
 class Cursor(Protocol):
     """A DB-API cursor, as far as it is used; https://peps.python.org/pep-0249/#cursor-objects."""
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result; None if the statement has none."""
 
     @property
     def rowcount(self) -> int:
@@ -44,16 +48,22 @@ def execute(database: Database, sql: str, parameters: Sequence[Any] = ()) -> Cur
 
 
 class _Connected(Protocol):
-    def connection(self) -> sqlite3.Connection: ...
+    def connection(self) -> Any: ...
 
 
-def sqlite_connection(database: Database) -> sqlite3.Connection:
-    """Return this thread's connection; opens one if there is none.
+def connection_of(database: Database) -> Any:
+    """Return this thread's connection of the driver; opens one if there is none.
 
     Peewee's stubs leave ``Database.connection()`` without types.
     """
     connected: _Connected = database
     return connected.connection()
+
+
+def sqlite_connection(database: Database) -> sqlite3.Connection:
+    """Return this thread's connection to SQLite; opens one if there is none."""
+    connection: sqlite3.Connection = connection_of(database)
+    return connection
 
 
 def sqlite_error_name(error: BaseException | None) -> str:
@@ -65,8 +75,18 @@ def sqlite_error_name(error: BaseException | None) -> str:
     return getattr(getattr(error, "orig", None), "sqlite_errorname", "")
 
 
-class PoolableDatabase(SqliteDatabase):
-    """A SQLite database whose subclass says where a thread's connection comes from and goes to.
+def sqlstate_of(error: BaseException | None) -> str:
+    """Return the SQLSTATE of an error; empty if the driver gave none, as when a connection breaks.
+
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+class PoolableDatabase(Database):
+    """A database whose subclass says where a thread's connection comes from and goes to.
+
+    It stands before the class of the engine's database among the bases of that subclass.
 
     Peewee calls two methods for that, of which it documents only the first, and which its own
     ``playhouse.pool`` overrides: https://docs.peewee-orm.com/en/latest/peewee/playhouse.html#pool.

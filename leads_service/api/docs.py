@@ -20,7 +20,7 @@ from leads_service.api.responses import (
     json_response,
 )
 from leads_service.api.schemas import HealthSchema, LeadsErrorSchema
-from leads_service.config import import_extra
+from leads_service.extras import import_extra
 from leads_service.state import current_state
 
 OPENAPI = "openapi_json"  # the endpoint of the document

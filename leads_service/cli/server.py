@@ -12,8 +12,9 @@ from flask.cli import with_appcontext
 
 from leads_service.cli.base import ready_state
 from leads_service.cli.workers import register_fork_hook
-from leads_service.config import THREADS, import_extra
+from leads_service.config import THREADS
 from leads_service.exceptions import StorageError
+from leads_service.extras import import_extra
 from leads_service.state import AppState
 
 APPLICATION = "leads_service.app:application"

@@ -6,8 +6,9 @@ Each engine has a folder here. Peewee and SQL are used in this package only.
 from collections.abc import Callable
 from typing import Any
 
-from peewee import Database, DatabaseProxy, SqliteDatabase
+from peewee import Database, DatabaseProxy, PostgresqlDatabase, SqliteDatabase
 
+from leads_service.extras import import_extra
 from leads_service.storage import sqlite
 from leads_service.storage.base import Storage
 from leads_service.storage.sqlite.storage import SqliteStorage
@@ -37,11 +38,23 @@ def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
         if isinstance(database, kind) and not database.deferred:
             return engine(database)
     raise TypeError(
-        "database must be a Peewee SqliteDatabase that knows its file, "
+        "database must be a Peewee SqliteDatabase that knows its file, a PostgresqlDatabase, "
         f"or a URL such as sqlite:////var/lib/crm/leads.db, not {database!r}"
     )
 
 
+def _postgresql() -> Any:
+    """Return the engine for PostgreSQL, whose driver is an extra."""
+    return import_extra("leads_service.storage.postgresql", "postgresql")
+
+
 # The engines, by the scheme of a URL and by the class of a caller's Peewee database.
-SCHEMES: dict[str, Callable[[str, float], Storage]] = {"sqlite": sqlite.open_url}
-DATABASES: dict[type[Database], Callable[[Any], Storage]] = {SqliteDatabase: SqliteStorage}
+SCHEMES: dict[str, Callable[[str, float], Storage]] = {
+    "sqlite": sqlite.open_url,
+    "postgresql": lambda url, timeout: _postgresql().open_url(url, timeout),
+    "postgres": lambda url, timeout: _postgresql().open_url(url, timeout),
+}
+DATABASES: dict[type[Database], Callable[[Any], Storage]] = {
+    SqliteDatabase: SqliteStorage,
+    PostgresqlDatabase: lambda database: _postgresql().PostgresqlStorage(database),
+}

@@ -100,9 +100,9 @@ class Storage(Protocol):
     def writing(self) -> AbstractContextManager[None]:
         """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
-        Write transactions are serialized: nobody else writes from the beginning of the block to
-        its end. The changes are durable when the outermost block has ended. An exception rolls the
-        block back, and no more of an outer one that handles it.
+        What the block has read with ``for_update``, and the key that it has claimed, nobody else
+        changes before its end. The changes are durable when the outermost block has ended. An
+        exception rolls the block back, and no more of an outer one that handles it.
 
         Raises:
             StorageUnavailableError: Nothing was stored.
@@ -148,15 +148,23 @@ class Storage(Protocol):
         """Insert a lead and return it with its id.
 
         Args:
-            lead: All its fields except ``id``.
+            lead: All its fields; ``id`` only if ``claim_key`` has returned one.
             of_known_user: Whether its owner has to be one of ``users``.
 
         Raises:
             UserGoneError: The owner has to be a user, and is not.
         """
 
-    def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
-        """Return a lead of the user's; None if the user has none with this id."""
+    def lead(
+        self, user_id: int, lead_id: int, *, for_update: bool = False
+    ) -> dict[str, Any] | None:
+        """Return a lead of the user's; None if the user has none with this id.
+
+        Args:
+            user_id: The user's id.
+            lead_id: The lead's id.
+            for_update: Whether nobody else may change the lead until the transaction ends.
+        """
 
     def update_lead(self, lead: Mapping[str, Any]) -> dict[str, Any]:
         """Update the fields ``lead.CHANGING`` of a lead, and return the stored lead.
@@ -234,8 +242,16 @@ class Storage(Protocol):
             of ``users``), and the fields in the order of ``names``.
         """
 
-    def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
-        """Return up to ``limit`` leads of all users with higher ids, in the order of their ids."""
+    def leads_after(
+        self, lead_id: int, limit: int, *, for_update: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return up to ``limit`` leads of all users with higher ids, in the order of their ids.
+
+        Args:
+            lead_id: The id that theirs exceed.
+            limit: The maximum number of leads.
+            for_update: Whether nobody else may change the leads until the transaction ends.
+        """
 
     def set_score(self, lead_id: int, score: int) -> None:
         """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
@@ -274,11 +290,22 @@ class Storage(Protocol):
     def users(self) -> list[dict[str, Any]]:
         """Return every user's ``id``, ``name`` and ``created_at``, in the order of the ids."""
 
-    def user_id(self, name: str) -> int | None:
-        """Return the id of the user with this name; None if there is none."""
+    def user_id(self, name: str, *, for_update: bool = False) -> int | None:
+        """Return the id of the user with this name; None if there is none.
 
-    def has_user(self, user_id: int) -> bool:
-        """Return whether there is a user with this id."""
+        Args:
+            name: The user's name.
+            for_update: Whether nobody else may change the user, or insert a lead with
+                ``of_known_user``, until the transaction ends.
+        """
+
+    def has_user(self, user_id: int, *, for_update: bool = False) -> bool:
+        """Return whether there is a user with this id.
+
+        Args:
+            user_id: The user's id.
+            for_update: Whether nobody else may delete the user until the transaction ends.
+        """
 
     def rename_user(self, user_id: int, name: str) -> None:
         """Rename a user.
@@ -323,15 +350,21 @@ class Storage(Protocol):
     def key(self, user_id: int, key: str, since: str) -> KeyRecord | None:
         """Return the record of a user's key that was used after ``since``; None without one."""
 
-    def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
-        """Store the record of a user's key, and delete some expired keys.
+    def claim_key(self, user_id: int, key: str, digest: str, now: str, since: str) -> int | None:
+        """Store a user's key, unless it was used after ``since``; delete some expired keys.
+
+        If another transaction is storing the same key, its end is waited for.
 
         Args:
             user_id: Whose key.
             key: The key.
-            record: What it was used for.
+            digest: The digest of the request's body.
             now: When.
             since: Keys that were not used after this time have expired.
+
+        Returns:
+            The id for the lead that the key creates, to be inserted in the same transaction; None
+            if the key has been used.
         """
 
     # Maintenance

@@ -2,17 +2,30 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, Value, fn
 
 from leads_service._compat.peewee import execute, translated_errors
-from leads_service.exceptions import NameTakenError, StorageUnavailableError, UserGoneError
+from leads_service.exceptions import (
+    CommitOutcomeUnknownError,
+    NameTakenError,
+    StorageError,
+    StorageUnavailableError,
+    StorageUnusableError,
+    UserGoneError,
+)
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
-from leads_service.storage.base import KeyRecord, Page, Position, TokenRecord
-from leads_service.storage.errors import raise_translated, storage_errors
+from leads_service.storage.base import KeyRecord, Position, TokenRecord
+from leads_service.storage.errors import (
+    PROGRAMMING_ERRORS,
+    one_line,
+    raise_translated,
+    storage_errors,
+)
+from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import (
     TABLES_WITH_OWNER,
     DeletedLead,
@@ -30,15 +43,29 @@ MAX_SWEPT_KEYS = 100  # expired keys that ``keep_key`` deletes at most
 class DatabaseStorage(ABC):
     """Base class of the engines: a ``Storage`` on a Peewee database.
 
-    An engine adds ``dispose``, ``opened``, ``writing``, ``no_wait``, ``insert_leads``, the methods
-    on the schema and those for maintenance.
+    An engine adds ``transaction``, ``was_rolled_back``, ``no_wait``, ``next_lead_id``, ``page``,
+    ``insert_leads``, and the methods for maintenance.
+
+    Attributes:
+        location: The name of the database in messages.
+        migrations: The migrations of the engine's schema.
     """
+
+    location: str
+    migrations: Migrations
 
     def __init__(self, database: Database):
         self.database = database
-        self._insert = self._statement(queries.insert_lead(of_known_user=False))
-        self._insert_of_known_user = self._statement(queries.insert_lead(of_known_user=True))
+        known = self.locking(queries.select_user(), "FOR KEY SHARE")
+        self._insert = {
+            (of_known_user, has_id): self._statement(
+                queries.insert_lead(known if of_known_user else None, has_id=has_id)
+            )
+            for of_known_user in (False, True)
+            for has_id in (False, True)
+        }
         self._lead = self._statement(queries.select_lead())
+        self._lead_for_update = self._statement(self.locking(queries.select_lead()))
         self._update = self._statement(queries.update_lead())
         self._delete = self._statement(queries.delete_lead())
         self._move_lead = self._statement(queries.move_lead())
@@ -48,12 +75,20 @@ class DatabaseStorage(ABC):
         self._token = self._statement(queries.select_token())
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
-        self._keep_key = self._statement(queries.keep_key())
-        self._sweep_keys = self._statement(queries.sweep_keys())
-        self._pages: dict[frozenset[str], Statement] = {}
+        self._claim_key = self._statement(queries.claim_key(self.next_lead_id))
+        self._sweep_keys = self._statement(
+            queries.sweep_keys(self.locking(queries.expired_keys(), "FOR UPDATE SKIP LOCKED"))
+        )
 
     def _statement(self, query: Any) -> Statement:
         return Statement(self.database, query)
+
+    def locking(self, query: Any, how: str = "FOR UPDATE") -> Any:
+        """Return a query that locks the rows it selects until the transaction ends.
+
+        An engine whose writers take turns needs no such locks.
+        """
+        return query
 
     # Connections
 
@@ -79,6 +114,95 @@ class DatabaseStorage(ABC):
             if is_ours:
                 self.close()
 
+    def dispose(self) -> None:
+        """Close this thread's connection."""
+        self.close()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Connect for the block, and ``dispose`` after it if this thread had no connection."""
+        try:
+            is_ours = self.connect()
+        except StorageUnavailableError as error:
+            raise StorageUnusableError(f"cannot use {self.location}: {one_line(error)}") from error
+        try:
+            yield
+        finally:
+            if is_ours:
+                self.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Run the block in a write transaction, or in a savepoint of the transaction that is open.
+
+        The engine says how a transaction begins, and which failures of a COMMIT have undone it.
+        """
+        is_committing = False
+        try:
+            with self.transaction():
+                yield
+                is_committing = True
+        except CommitOutcomeUnknownError:
+            raise
+        except (PeeweeException, StorageUnavailableError) as error:
+            if isinstance(error, PROGRAMMING_ERRORS):
+                raise_translated(error)
+            if is_committing and not self.was_rolled_back(error):
+                raise CommitOutcomeUnknownError(one_line(error)) from error
+            if isinstance(error, PeeweeException):
+                raise_translated(error)
+            raise
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Run the block in a transaction, or in a savepoint of the transaction that is open."""
+
+    @abstractmethod
+    def was_rolled_back(self, error: Exception) -> bool:
+        """Return whether a COMMIT that failed has certainly changed nothing."""
+
+    # Schema
+
+    def exists(self) -> bool:
+        """Return whether the database exists and has this package's tables."""
+        with self.unusable(), self.opened():
+            return bool(self.database.table_exists("leads_migration"))
+
+    def migrate(self) -> list[str]:
+        """Apply the pending migrations; return their names."""
+        with self.unusable(), self.opened():
+            if not self.pending_migrations():
+                return []
+            with self.writing():
+                self.lock_schema()
+                return self.migrations.apply_pending(self.database, self.location)
+
+    @abstractmethod
+    def lock_schema(self) -> None:
+        """Wait until no other process migrates, within a transaction."""
+
+    def pending_migrations(self) -> list[str]:
+        """Return the names of the migrations that have not been applied."""
+        with self.unusable(), self.opened():
+            return self.migrations.pending(self.database, self.location)
+
+    @contextmanager
+    def unusable(self) -> Iterator[None]:
+        """Convert all errors of the database in the block to StorageUnusableError."""
+        try:
+            # Peewee does not convert the driver's error of a pragma, for example.
+            with translated_errors:
+                yield
+        except StorageUnusableError:
+            raise
+        except (StorageError, PeeweeException) as error:
+            raise StorageUnusableError(f"cannot use {self.location}: {one_line(error)}") from error
+
+    @property
+    @abstractmethod
+    def next_lead_id(self) -> Any:
+        """The expression for the id of the lead that is inserted next."""
+
     @abstractmethod
     def no_wait(self) -> AbstractContextManager[None]:
         """Make writes in the block fail at once if the database is locked."""
@@ -87,15 +211,17 @@ class DatabaseStorage(ABC):
 
     def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
-        statement = self._insert_of_known_user if of_known_user else self._insert
-        if not (rows := statement.rows(lead)):
+        if not (rows := self._insert[of_known_user, "id" in lead].rows(lead)):
             raise UserGoneError(lead["user_id"])
-        stored = {"id": rows[0][0], **lead}
+        stored = {**lead, "id": rows[0][0]}
         return {name: stored[name] for name in FIELDS}
 
-    def lead(self, user_id: int, lead_id: int) -> dict[str, Any] | None:
+    def lead(
+        self, user_id: int, lead_id: int, *, for_update: bool = False
+    ) -> dict[str, Any] | None:
         """Return a lead of the user's; None if the user has none with this id."""
-        rows = self._lead.rows({"user_id": user_id, "id": lead_id})
+        statement = self._lead_for_update if for_update else self._lead
+        rows = statement.rows({"user_id": user_id, "id": lead_id})
         return _lead(rows[0]) if rows else None
 
     def update_lead(self, lead: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,23 +239,6 @@ class DatabaseStorage(ABC):
         ids = {"user_id": user_id, "id": lead_id}
         rows = self._position.rows(ids) or self._former_position.rows(ids)
         return Position(*rows[0]) if rows else None
-
-    def page(
-        self,
-        user_id: int,
-        filters: Mapping[str, Any],
-        *,
-        after: Position | None,
-        limit: int,
-        max_bytes: int,
-    ) -> Page:
-        """Return the user's newest leads that pass all filters."""
-        values = queries.page_values(filters, after)
-        names = frozenset(values)
-        if names not in self._pages:
-            self._pages[names] = self._statement(queries.select_page(names))
-        (row,) = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
-        return queries.page_of(row, limit, max_bytes)
 
     def count(self, user_id: int, filters: Mapping[str, Any]) -> int:
         """Return how many of the user's leads pass all filters."""
@@ -157,13 +266,20 @@ class DatabaseStorage(ABC):
         if filters:
             leads = leads.where(*queries.where(filters))
         leads = leads.order_by(Lead.user_id, Lead.created_at, Lead.id).tuples()
-        with storage_errors, translated_errors:  # the second for what is raised while rows are read
-            yield from leads.execute(self.database).iterator()
+        yield from self.stream(leads)
 
-    def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
+    def stream(self, query: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query without having all of them in memory."""
+        with storage_errors, translated_errors:  # the second for what is raised while rows are read
+            yield from query.execute(self.database).iterator()
+
+    def leads_after(
+        self, lead_id: int, limit: int, *, for_update: bool = False
+    ) -> list[dict[str, Any]]:
         """Return up to ``limit`` leads of all users with higher ids, in the order of their ids."""
         leads = Lead.select(*queries.columns()).where(Lead.id > lead_id)
-        return [_lead(row) for row in self._rows(leads.order_by(Lead.id).limit(limit))]
+        leads = leads.order_by(Lead.id).limit(limit)
+        return [_lead(row) for row in self._rows(self.locking(leads) if for_update else leads)]
 
     def set_score(self, lead_id: int, score: int) -> None:
         """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
@@ -178,7 +294,7 @@ class DatabaseStorage(ABC):
     ) -> int:
         """Move the leads of one user that pass all filters to another; return how many."""
         own = Lead.select(Lead.id).where(Lead.user_id == old, *queries.where(filters))
-        ids = [lead_id for (lead_id,) in self._rows(own)]
+        ids = [lead_id for (lead_id,) in self._rows(self.locking(own))]
         with self.reindexing(len(ids)):
             for first in range(0, len(ids), MOVE_BATCH):
                 self._move(old, new, ids[first : first + MOVE_BATCH], change)
@@ -240,14 +356,16 @@ class DatabaseStorage(ABC):
         with storage_errors, translated_errors:
             return list(User.select().order_by(User.id).dicts().execute(self.database))
 
-    def user_id(self, name: str) -> int | None:
+    def user_id(self, name: str, *, for_update: bool = False) -> int | None:
         """Return the id of the user with this name; None if there is none."""
-        rows = self._rows(User.select(User.id).where(User.name == name))
+        user = User.select(User.id).where(User.name == name)
+        rows = self._rows(self.locking(user) if for_update else user)
         return int(rows[0][0]) if rows else None
 
-    def has_user(self, user_id: int) -> bool:
+    def has_user(self, user_id: int, *, for_update: bool = False) -> bool:
         """Return whether there is a user with this id."""
-        return bool(self._rows(User.select(User.id).where(User.id == user_id)))
+        user = User.select(User.id).where(User.id == user_id)
+        return bool(self._rows(self.locking(user, "FOR KEY SHARE") if for_update else user))
 
     def rename_user(self, user_id: int, name: str) -> None:
         """Rename a user."""
@@ -295,11 +413,13 @@ class DatabaseStorage(ABC):
         rows = self._key.rows({"user_id": user_id, "key": key, "since": since})
         return KeyRecord(*rows[0]) if rows else None
 
-    def keep_key(self, user_id: int, key: str, record: KeyRecord, now: str, since: str) -> None:
-        """Store the record of a user's key, and delete some expired ones."""
-        values = {"user_id": user_id, "key": key, **record._asdict()}
-        self._sweep_keys.rows(values | {"since": since, "limit": MAX_SWEPT_KEYS})
-        self._keep_key.rows(values | {"created_at": now})
+    def claim_key(self, user_id: int, key: str, digest: str, now: str, since: str) -> int | None:
+        """Store a user's key, unless it was used after ``since``; delete some expired keys."""
+        values = {"user_id": user_id, "key": key, "digest": digest, "created_at": now}
+        if not (rows := self._claim_key.rows(values | {"since": since})):
+            return None
+        self._sweep_keys.rows({"since": since, "limit": MAX_SWEPT_KEYS})
+        return int(rows[0][0])
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""

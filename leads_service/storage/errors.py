@@ -5,10 +5,13 @@ from typing import NoReturn
 
 from peewee import DataError, IntegrityError, PeeweeException, ProgrammingError
 
+from leads_service._compat.peewee import sqlstate_of
 from leads_service.exceptions import StorageUnavailableError
 
 # Bugs in this package, which a retry does not help: they are passed on unchanged.
 PROGRAMMING_ERRORS = (DataError, IntegrityError, ProgrammingError)
+# But these are the operator's: a privilege or a table is missing, such as before a migration.
+OPERATIONAL_STATES = ("42501", "42P01")
 
 
 def raise_translated(error: PeeweeException) -> NoReturn:
@@ -18,9 +21,14 @@ def raise_translated(error: PeeweeException) -> NoReturn:
         PeeweeException: The exception itself, if it is one of ``PROGRAMMING_ERRORS``.
         StorageUnavailableError: It is none.
     """
-    if isinstance(error, PROGRAMMING_ERRORS):
+    if isinstance(error, PROGRAMMING_ERRORS) and sqlstate_of(error) not in OPERATIONAL_STATES:
         raise error
-    raise StorageUnavailableError(str(error)) from error
+    raise StorageUnavailableError(one_line(error)) from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text in one line, without the statement that PostgreSQL's may quote."""
+    return " ".join(str(error).partition("\nLINE ")[0].split())
 
 
 class StorageErrors:

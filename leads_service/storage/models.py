@@ -85,7 +85,6 @@ class DeletedLead(Model):
 class Idempotency(Model):
     """A used idempotency key: the digest of the request's body, and the lead that it created."""
 
-    id = AutoField()
     user_id = BigIntegerField()
     key = TextField()
     digest = TextField()
@@ -94,6 +93,7 @@ class Idempotency(Model):
 
     class Meta:
         table_name = "leads_idempotency"
+        primary_key = CompositeKey("user_id", "key")
 
 
 # The tables with a column user_id that is no foreign key.

@@ -5,13 +5,10 @@ Multi-tenancy: every query on leads has a condition on ``user_id``.
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
-from itertools import chain
 from operator import and_
 from typing import Any
 
 from peewee import (
-    CTE,
-    SQL,
     Database,
     Expression,
     PeeweeException,
@@ -23,7 +20,7 @@ from peewee import (
 
 from leads_service._compat.peewee import Executor, translated_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
-from leads_service.storage.base import Page, Position
+from leads_service.storage.base import Position
 from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import DeletedLead, Idempotency, Lead, Token, User
 
@@ -63,11 +60,12 @@ class Statement:
         """
         try:
             cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
+            if cursor.description is None:
+                return []
             with translated_errors:  # Peewee does not convert errors of fetchall()
-                rows: list[tuple[Any, ...]] = cursor.fetchall()
+                return cursor.fetchall()
         except PeeweeException as error:
             raise_translated(error)
-        return rows
 
 
 OWNED_BY_USER = Lead.user_id == parameter("user_id")
@@ -79,18 +77,25 @@ def columns(names: Iterable[str] = tuple(FIELDS)) -> list[Any]:
     return [getattr(Lead, name) for name in names]
 
 
-def insert_lead(*, of_known_user: bool) -> Query:
+def select_user() -> Query:
+    """Return the query for the user ``user_id``."""
+    return User.select(User.id).where(User.id == parameter("user_id"))
+
+
+def insert_lead(known_user: Query | None, *, has_id: bool) -> Query:
     """Return the query that inserts a lead and returns its id.
 
     Args:
-        of_known_user: Whether to insert nothing for an owner who is not one of ``users``.
+        known_user: The query for its owner, without whom nothing is inserted; None for any owner.
+        has_id: Whether the lead has an ``id`` already.
     """
-    lead = {getattr(Lead, name): parameter(name) for name in FIELDS if name != "id"}
-    if of_known_user:
-        user = User.select(User.id).where(User.id == parameter("user_id"))
-        query = Lead.insert_from(Select(columns=[*lead.values()]).where(fn.EXISTS(user)), [*lead])
-    else:
+    names = (name for name in FIELDS if name != "id" or has_id)
+    lead = {getattr(Lead, name): parameter(name) for name in names}
+    if known_user is None:
         query = Lead.insert(lead)
+    else:
+        values = Select(columns=[*lead.values()]).where(fn.EXISTS(known_user))
+        query = Lead.insert_from(values, [*lead])
     return query.returning(Lead.id)
 
 
@@ -156,17 +161,42 @@ def select_key() -> Query:
     return Idempotency.select(*record).where(BY_KEY & (Idempotency.created_at > parameter("since")))
 
 
-def keep_key() -> Query:
-    """Return the query that stores a key."""
-    names = ("user_id", "key", "digest", "lead_id", "created_at")
-    return Idempotency.insert({name: parameter(name) for name in names})
+def claim_key(next_id: Any) -> Query:
+    """Return the query that stores a user's key with the id of the lead to insert, and returns it.
+
+    It returns no row if the key is stored already and has not expired at ``since``. A transaction
+    that has stored the same key is waited for.
+
+    Args:
+        next_id: The expression for the id of the next lead.
+    """
+    names = ("user_id", "key", "digest", "created_at")
+    values = {getattr(Idempotency, name): parameter(name) for name in names}
+    return (
+        Idempotency.insert({**values, Idempotency.lead_id: next_id})
+        .on_conflict(
+            conflict_target=(Idempotency.user_id, Idempotency.key),
+            preserve=(Idempotency.digest, Idempotency.lead_id, Idempotency.created_at),
+            where=Idempotency.created_at <= parameter("since"),
+        )
+        .returning(Idempotency.lead_id)
+    )
 
 
-def sweep_keys() -> Query:
-    """Return the query that deletes the user's ``key``, and the ``limit`` oldest expired keys."""
-    expired = Idempotency.created_at <= parameter("since")
-    oldest = Idempotency.select(Idempotency.id).where(expired).order_by(Idempotency.created_at)
-    return Idempotency.delete().where(BY_KEY | Idempotency.id.in_(oldest.limit(parameter("limit"))))
+def expired_keys() -> Query:
+    """Return the query for the ``limit`` oldest keys that have expired at ``since``."""
+    keys = Idempotency.select(Idempotency.user_id, Idempotency.key)
+    expired = keys.where(Idempotency.created_at <= parameter("since"))
+    return expired.order_by(Idempotency.created_at).limit(parameter("limit"))
+
+
+def sweep_keys(expired: Query) -> Query:
+    """Return the query that deletes keys.
+
+    Args:
+        expired: The query for them, as ``expired_keys`` returns it.
+    """
+    return Idempotency.delete().where(Tuple(Idempotency.user_id, Idempotency.key).in_(expired))
 
 
 def where(filters: Mapping[str, Any]) -> list[Expression]:
@@ -199,104 +229,23 @@ def page_values(filters: Mapping[str, Any], after: Position | None) -> dict[str,
     return values
 
 
-def select_page(names: Collection[str]) -> Query:
-    """Return the query for a page, newest first.
-
-    Its result is one row: the ids, separated by commas, and the leads as JSON, separated by
-    ``SEPARATOR``. Both are NULL if there are no leads. ``page_of`` converts it.
-
-    Args:
-        names: The names of the parameters that ``page_values`` returns.
-    """
-    if SCORE_RANGE[0] in names:
-        return _in_one_row(*_newest_by_score(names))
-    return _in_one_row(_newest(_select_json().where(_conditions(Lead, names))))
-
-
-def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
-    """Return the query for leads with bounds on the score, and the CTE of scores that it needs.
-
-    The table is a recursive common table expression (CTE). A range of an index is in order of time
-    only for one score, and there are no more than 101: the newest leads of each one, a page at
-    most, hold those of all. To sort all leads with a score in the range, as SQLite would, takes
-    longer the more there are ("newest of each score" in ``benchmarks/pieces.py``); to walk them in
-    order of time until a page is full, the rarer they are (``benchmarks/growth.py``).
-    """
-    low, high = SCORE_RANGE
-    is_any = parameter(low) <= parameter(high)  # else the first score would be one of the range
-    first = Select(columns=[parameter(low).alias("score")]).where(is_any)
-    scores = first.cte("scores", recursive=True, columns=("score",))
-    following = Select([scores], [scores.c.score + SQL("1")])
-    scores = scores.union_all(following.where(scores.c.score < parameter(high)))
-    of_one_score, of_any = Lead.alias(), Lead.alias()
-    same_score = of_one_score.score == scores.c.score
-    newest = of_one_score.select(of_one_score.id)
-    newest = newest.where(_conditions(of_one_score, names) & same_score)
-    page = of_any.select(of_any.id).from_(scores, of_any)
-    page = page.where(of_any.id.in_(_newest(newest, of_one_score)))
-    # The ids are restricted to the user's already. A second condition on user_id would make
-    # SQLite's planner choose a far slower plan.
-    return _newest(_select_json().where(Lead.id.in_(_newest(page, of_any)))), scores
-
-
-def _select_json() -> Query:
-    """Return the query for leads: the id, and the lead as JSON.
-
-    SQLite writes 50 leads as JSON in less time than it takes to make Python rows of them: "JSON by
-    SQLite" in ``benchmarks/pieces.py``.
-    """
-    pairs = [(SQL(f"'{name}'"), getattr(Lead, name)) for name in FIELDS]
-    return Lead.select(Lead.id, fn.json_object(*chain.from_iterable(pairs)).alias("lead"))
-
-
-def _in_one_row(leads: Query, *tables: CTE) -> Query:
-    """Return the query that aggregates the leads of a page into one row.
-
-    Python's sqlite3 releases the GIL at every row that it fetches, so threads that fetch 51 rows
-    each contend for it: "page as one row" in ``benchmarks/pieces.py``. An aggregate takes its rows
-    in the order of a subquery that has a limit:
-    https://sqlite.org/forum/forumpost/2d76f2bcf65d256a.
-    """
-    row = [fn.group_concat(leads.c.id), fn.group_concat(leads.c.lead, SQL(f"'{SEPARATOR}'"))]
-    return Select([leads], row).with_cte(*tables)
-
-
-def _newest(query: Query, lead: Any = Lead) -> Query:
+def newest(query: Query, lead: Any = Lead) -> Query:
+    """Return the query for its newest leads, ``limit`` at most."""
     return query.order_by(lead.created_at.desc(), lead.id.desc()).limit(parameter("limit"))
 
 
-def _conditions(lead: Any, names: Collection[str]) -> Expression:
+def conditions(lead: Any, names: Collection[str]) -> Expression:
     """Return the condition on the user and all filters except those on the score."""
-    conditions = [
+    terms = [
         FILTERS[name].condition(getattr(lead, FILTERS[name].field), parameter(name))
         for name in FILTERS
         if name in names and name not in SCORE_RANGE
     ]
     if "cursor" in names:
         position = Tuple(parameter("cursor_created_at"), parameter("cursor"))
-        conditions.append(Tuple(lead.created_at, lead.id) < position)
-    combined: Expression = reduce(and_, conditions, lead.user_id == parameter("user_id"))
+        terms.append(Tuple(lead.created_at, lead.id) < position)
+    combined: Expression = reduce(and_, terms, lead.user_id == parameter("user_id"))
     return combined
-
-
-def page_of(row: tuple[str | None, str], limit: int, max_bytes: int) -> Page:
-    """Return the page of a result of ``select_page``.
-
-    Args:
-        row: The result. The query has to be executed with ``limit + 1``: one lead more tells
-            whether there is a next page.
-        limit: The maximum number of leads.
-        max_bytes: The maximum size of the page in bytes of UTF-8.
-    """
-    ids, leads = row
-    if ids is None:
-        return Page("[]", None, has_more=False)
-    asked = leads if ids.count(",") < limit else leads[: leads.rindex(SEPARATOR)]
-    page = truncate_page(asked, max_bytes)
-    if not (left_out := leads.count(SEPARATOR, len(page))):
-        return Page(f"[{page}]", None, has_more=False)
-    last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
-    return Page(f"[{page}]", int(last_id), has_more=True)
 
 
 def truncate_page(leads: str, max_bytes: int) -> str:

@@ -10,7 +10,7 @@ from peewee import SqliteDatabase
 
 from leads_service.state import AppState
 from leads_service.storage.models import Token
-from tests.helpers import Caller, Clock, caller, database_of
+from tests.helpers import Caller, Clock, caller, database_of, sqlite_of
 
 REALM = 'Bearer realm="leads"'
 CALLS = [
@@ -146,7 +146,7 @@ def test_reading_does_not_wait_for_a_writer(
     other.close()
     alice.client.get("/v1/leads")
     assert last_use(service) is not None
-    assert database_of(service).pragma("busy_timeout") == 5000
+    assert sqlite_of(service).pragma("busy_timeout") == 5000
 
 
 def test_options_needs_no_token(client: FlaskClient) -> None:

@@ -12,7 +12,15 @@ from peewee import SqliteDatabase
 from leads_service import init_app
 from leads_service.state import AppState
 from leads_service.storage.models import DeletedLead, Lead
-from tests.helpers import Caller, Clock, alone_and_embedded, caller, database_of, json_object
+from tests.helpers import (
+    Caller,
+    Clock,
+    alone_and_embedded,
+    caller,
+    database_of,
+    json_object,
+    sqlite_of,
+)
 
 NO_SUCH_LEAD = {"code": 404, "status": "Not Found", "message": "There is no such lead."}
 HUSH = b"<hush>"
@@ -168,13 +176,14 @@ def erase(who: Caller) -> None:
 
 def content(service: AppState) -> bytes:
     """Return the bytes of the file, with all that was in the log, which is emptied."""
-    database_of(service).close()
-    path = Path(database_of(service).database)
+    sqlite_of(service).close()
+    path = Path(sqlite_of(service).database)
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
+@pytest.mark.usefixtures("of_sqlite")
 def test_nothing_of_it_is_left_in_the_file(alice: Caller, service: AppState) -> None:
     fill(alice)
     assert HUSH in content(service)

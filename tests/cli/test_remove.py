@@ -12,7 +12,16 @@ from leads_service.leads import LeadService
 from leads_service.state import EXTENSION, AppState
 from leads_service.storage.models import TABLES_WITH_OWNER
 from tests.cli.conftest import WithScorer
-from tests.helpers import Caller, Clock, Run, companies, create, database_of, leads
+from tests.helpers import (
+    Caller,
+    Clock,
+    Run,
+    companies,
+    create,
+    database_of,
+    leads,
+    sqlite_of,
+)
 from tests.scorers import raises
 
 
@@ -81,14 +90,14 @@ def test_remove_a_user_with_all_leads(
 ) -> None:
     create(alice, 7, key="k", notes="hush, a secret " * 100)
     create(bob, 8)
-    database_of(service).pragma("secure_delete", 0)  # what is deleted could be read in the file
+    sqlite_of(service).pragma("secure_delete", 0)  # what is deleted could be read in the file
     words = ("user", "remove", "alice", "--yes", "--erase")
     assert run(*words).output == "alice is removed, 1 lead erased.\n"
     assert companies(bob) == [8]
     assert rows_of(alice.id) == 0
-    database_of(service).pragma("wal_checkpoint")
+    sqlite_of(service).pragma("wal_checkpoint")
     assert b"hush" not in database_file.read_bytes()
-    assert database_of(service).pragma("secure_delete") == 0
+    assert sqlite_of(service).pragma("secure_delete") == 0
 
 
 def test_a_removal_that_fails_leaves_everything(

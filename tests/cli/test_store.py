@@ -12,6 +12,8 @@ from leads_service import init_app
 from tests.cli.expected import SQLITE, USERS
 from tests.helpers import MIGRATIONS, Run, assert_refused, connect
 
+pytestmark = pytest.mark.usefixtures("of_sqlite")
+
 
 def test_db_status_of_an_empty_file(program: Run, tmp_path: Path) -> None:
     file = tmp_path / "leads.db"
@@ -95,8 +97,8 @@ def test_a_relative_path(program: Run, tmp_path: Path, monkeypatch: pytest.Monke
         ("sqlite:///{tmp_path}/leads%00.db", "sqlite:////absolute/path"),
         ("sqlite:///{tmp_path}/leads.db?mode=ro", "%3F for"),
         ("sqlite:///{tmp_path}/leads#1.db", "%23"),
-        ("postgres://127.0.0.1/leads", "sqlite:////absolute/path"),
-        ("postgres://[127.0.0.1/leads", "sqlite:////absolute/path"),
+        ("mysql://127.0.0.1/leads", "sqlite:////absolute/path"),
+        ("mysql://[127.0.0.1/leads", "sqlite:////absolute/path"),
         ("{tmp_path}/leads.db", "sqlite:////absolute/path"),
         ("leads.db", "sqlite:////absolute/path"),
         ("42", "LEADS_DATABASE must be sqlite:///"),

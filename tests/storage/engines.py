@@ -4,14 +4,16 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, NamedTuple
 
-from peewee import SqliteDatabase
+from peewee import PostgresqlDatabase, SqliteDatabase
 
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
+from tests import postgres
 
 
 class Engine(NamedTuple):
@@ -21,19 +23,21 @@ class Engine(NamedTuple):
         open: Returns a storage on the database that a folder stands for, which need not exist, with
             a busy timeout of 0. Called again, it returns one as another process would have it.
         locked: Holds the write lock of that database for the block, over another connection.
-        full: Leaves no room on that database's disk for the block.
+        full: Leaves no room on that database's disk for the block; None if that can't be had.
         unreachable: Ways to put a database that nobody uses out of reach, by name.
-        damaged: Damages a database that nobody uses in a way that only some reads meet.
+        damaged: Damages a database that nobody uses in a way that only some reads meet; None if
+            that can't be had.
         lacks: The methods for which it has other means, and says so.
-
+        takes_turns: Whether a write transaction keeps all others out.
     """
 
     open: Callable[[Path], Storage]
     locked: Callable[[Path], AbstractContextManager[None]]
-    full: Callable[[Path], AbstractContextManager[None]]
+    full: Callable[[Path], AbstractContextManager[None]] | None
     unreachable: Mapping[str, Callable[[Path], None]]
-    damaged: Callable[[Path], None]
+    damaged: Callable[[Path], None] | None
     lacks: frozenset[str] = frozenset()
+    takes_turns: bool = True
 
 
 def file_of(folder: Path) -> Path:
@@ -80,6 +84,37 @@ SQLITE: dict[str, Any] = {
     "damaged": overwrite_half,
 }
 
+
+def postgres_name(folder: Path) -> str:
+    return "leads_" + sha256(str(folder).encode()).hexdigest()[:16]
+
+
+def postgres_url(folder: Path) -> str:
+    """Return the URL of the database that a folder stands for; the first time, create it."""
+    made = folder / "created"
+    if not made.exists():
+        made.touch()
+        postgres.create(postgres.server(), postgres_name(folder))
+    return postgres.named(postgres.server(), postgres_name(folder))
+
+
+@contextmanager
+def holding_postgres_locks(folder: Path) -> Iterator[None]:
+    with postgres.holding_locks(postgres_url(folder)):
+        yield
+
+
+POSTGRES: dict[str, Any] = {
+    "locked": holding_postgres_locks,
+    "full": None,
+    "unreachable": {
+        "missing": lambda folder: postgres.drop(postgres.server(), postgres_name(folder))
+    },
+    "damaged": None,
+    "lacks": frozenset({"back_up", "restore"}),
+    "takes_turns": False,
+}
+
 ENGINES = {
     "a file of ours": Engine(
         lambda folder: open_storage(f"sqlite:///{file_of(folder)}", busy_timeout=0), **SQLITE
@@ -90,3 +125,18 @@ ENGINES = {
         lacks=frozenset({"restore"}),
     ),
 }
+
+if postgres.IS_THERE:
+    ENGINES |= {
+        "PostgreSQL": Engine(
+            lambda folder: open_storage(postgres_url(folder), busy_timeout=0), **POSTGRES
+        ),
+        "a host's PostgresqlDatabase": Engine(
+            lambda folder: open_storage(
+                PostgresqlDatabase(
+                    postgres_url(folder), prefer_psycopg3=True, options="-c lock_timeout=1ms"
+                )
+            ),
+            **POSTGRES,
+        ),
+    }

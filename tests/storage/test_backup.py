@@ -16,8 +16,8 @@ from flask import Flask
 from leads_service import create_app
 from leads_service.state import AppState
 from leads_service.storage import open_storage
-from leads_service.storage.sqlite import migrations
-from tests.helpers import BIN, Caller, insert_leads, running, serve, stdout_of
+from leads_service.storage.sqlite.storage import SqliteStorage
+from tests.helpers import BIN, MIGRATIONS, Caller, insert_leads, running, serve, stdout_of
 
 Printed = Callable[..., str]
 
@@ -112,7 +112,7 @@ def test_a_backup_of_an_older_version(
 ) -> None:
     older = tmp_path / "older.db"
     with monkeypatch.context() as past:
-        past.setattr(migrations, "SCRIPTS", migrations.SCRIPTS[:1])
+        past.setattr(SqliteStorage.migrations, "names", MIGRATIONS[:1])
         open_storage(f"sqlite:///{older}").migrate()
     with closing(sqlite3.connect(older, isolation_level=None)) as database:
         insert_leads(database, {"company_id": 1})

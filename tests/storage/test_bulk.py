@@ -11,7 +11,7 @@ from leads_service._compat.peewee import sqlite_connection
 from leads_service.lead import new_lead
 from leads_service.state import AppState
 from leads_service.storage.sqlite import storage as sqlite_storage
-from tests.helpers import Caller, database_of
+from tests.helpers import Caller, sqlite_of
 
 OLD = "2020-02-29T23:59:59.000001Z"
 
@@ -40,7 +40,7 @@ def test_many_leads_are_indexed_after_they_are_stored(
 def steps(service: AppState, action: Callable[[], object]) -> list[str]:
     """Run an action, and return the kinds of its statements on leads and indexes, in order."""
     statements: list[str] = []
-    connection = sqlite_connection(database_of(service))
+    connection = sqlite_connection(sqlite_of(service))
     connection.set_trace_callback(statements.append)
     action()
     connection.set_trace_callback(None)

@@ -12,7 +12,7 @@ from peewee import SqliteDatabase
 from leads_service import create_app
 from leads_service._compat.peewee import sqlite_connection
 from leads_service.state import AppState, state_of
-from tests.helpers import Caller, connect, database_of, own_database_of
+from tests.helpers import Caller, connect, own_database_of, sqlite_of
 
 
 def pragmas(database: SqliteDatabase) -> dict[str, Any]:
@@ -30,10 +30,10 @@ USUAL = {
 
 
 def test_pragmas(service: AppState, alice: Caller, url: str) -> None:
-    assert pragmas(database_of(service)) == USUAL
+    assert pragmas(sqlite_of(service)) == USUAL
     alice.client.post("/v1/leads", json={"company_id": 42})  # notes the token's use, in haste
     assert service.accounts.tokens()[0]["last_used_at"] is not None
-    assert pragmas(database_of(service)) == USUAL
+    assert pragmas(sqlite_of(service)) == USUAL
     with connect(url) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -42,8 +42,8 @@ def test_pragmas_of_another_thread(service: AppState) -> None:
     seen = []
 
     def look() -> None:
-        seen.append(pragmas(database_of(service)))
-        database_of(service).close()
+        seen.append(pragmas(sqlite_of(service)))
+        sqlite_of(service).close()
 
     thread = Thread(target=look)
     thread.start()
@@ -53,7 +53,7 @@ def test_pragmas_of_another_thread(service: AppState) -> None:
 
 def test_the_busy_timeout(url: str) -> None:
     app = create_app({"LEADS_DATABASE": url, "LEADS_BUSY_TIMEOUT": 7})
-    assert pragmas(database_of(state_of(app))) == USUAL | {"busy_timeout": 7000}
+    assert pragmas(sqlite_of(state_of(app))) == USUAL | {"busy_timeout": 7000}
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_one_writer_waits_and_the_others_leave_room(
         try:
             service.leads.create(alice.id, {"company_id": number})
         finally:
-            database_of(service).close()
+            sqlite_of(service).close()
 
     with (
         connect(url) as other,
@@ -78,17 +78,17 @@ def test_one_writer_waits_and_the_others_leave_room(
         other.rollback()
     assert all("locked" in str(done.exception()) for done in impatient)
     assert len(alice.client.get("/v1/leads").get_json()["data"]) == 1
-    assert pragmas(database_of(service)) == USUAL
+    assert pragmas(sqlite_of(service)) == USUAL
     assert own_database_of(service).timeout == 5
 
 
 def test_transactions_are_immediate(app: Flask, service: AppState, alice: Caller) -> None:
     statements: list[str] = []
-    sqlite_connection(database_of(service)).set_trace_callback(statements.append)
+    sqlite_connection(sqlite_of(service)).set_trace_callback(statements.append)
     assert alice.client.post("/v1/leads", json={"company_id": 42}).status_code == 201
     assert alice.client.patch("/v1/leads/1", json={"status": "lost"}).status_code == 200
     assert app.test_cli_runner().invoke(args=["leads", "rescore"]).exit_code == 0
-    sqlite_connection(database_of(service)).set_trace_callback(None)
+    sqlite_connection(sqlite_of(service)).set_trace_callback(None)
     words = ("BEGIN", "INSERT", "COMMIT", "ROLLBACK", 'UPDATE "leads_lead"')
     writes = [statement for statement in statements if statement.startswith(words)]
     assert [statement.split(" INTO ")[0].split(" SET ")[0] for statement in writes] == [

@@ -15,7 +15,7 @@ from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.state import AppState
 from leads_service.storage.sqlite import database as sqlite
 from leads_service.storage.sqlite.locking import GroupCommit, WriteLock
-from tests.helpers import Caller, database_of, open_files
+from tests.helpers import Caller, open_files, sqlite_of
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_flush_that_fails_fails_all_that_it_was_to_serve() -> None:
 
 def test_the_log_is_opened_with_the_connection(alice: Caller, service: AppState) -> None:
     """A descriptor that is opened after a write has failed may not be told of it."""
-    log = f"{database_of(service).database}-wal"
+    log = f"{sqlite_of(service).database}-wal"
     service.storage.dispose()
     assert open_files().count(log) == 0
     alice.client.get("/v1/leads")
@@ -211,7 +211,7 @@ def test_a_checkpoint_now_and_then(
 ) -> None:
     """The log begins anew; a checkpoint that fails fails no write, and is tried again."""
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 10)
-    wal = Path(f"{database_of(service).database}-wal")
+    wal = Path(f"{sqlite_of(service).database}-wal")
 
     def fail(_: object) -> None:
         raise OperationalError("disk I/O error")
@@ -260,14 +260,14 @@ def test_a_log_that_a_reader_keeps_begins_anew_soon_after(
 ) -> None:
     monkeypatch.setattr(sqlite, "CHECKPOINT_INTERVAL", 100)
     monkeypatch.setattr(sqlite, "MAX_WAL_PAGES", 100)
-    log = Path(f"{database_of(service).database}-wal")
+    log = Path(f"{sqlite_of(service).database}-wal")
 
     def grow(count: int) -> int:
         for number in range(count):
             assert post(alice.client, number + 1)[0] == 201
         return log.stat().st_size
 
-    with closing(connect(database_of(service).database, isolation_level=None)) as reader:
+    with closing(connect(sqlite_of(service).database, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM leads_lead").fetchall()
         size = grow(110)

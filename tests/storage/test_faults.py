@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from leads_service import init_app
 from leads_service.state import AppState
 from leads_service.storage.sqlite import database as sqlite
-from tests.helpers import Caller, database_of
+from tests.helpers import Caller, sqlite_of
 
 LEAD = {"company_id": 1, "notes": "x" * 10_000}  # more than fits where there is room left
 
@@ -52,7 +52,7 @@ def assert_unavailable(client: FlaskClient, *calls: str) -> None:
 @pytest.fixture
 def lead(alice: Caller, service: AppState) -> Iterator[Lead]:
     yield alice.client.post("/v1/leads", json={"company_id": 7}).get_json()
-    assert database_of(service).pragma("integrity_check") == "ok", "whatever the test has done"
+    assert sqlite_of(service).pragma("integrity_check") == "ok", "whatever the test has done"
 
 
 def assert_only_readable(client: FlaskClient, lead: Lead) -> None:
@@ -71,9 +71,9 @@ def assert_writable(client: FlaskClient, lead: Lead) -> None:
 
 
 def test_a_full_disk(alice: Caller, lead: Lead, service: AppState) -> None:
-    database_of(service).pragma("max_page_count", 1)  # SQLite takes that for as many as there are
+    sqlite_of(service).pragma("max_page_count", 1)  # SQLite takes that for as many as there are
     assert_only_readable(alice.client, lead)
-    database_of(service).pragma("max_page_count", 2**30)
+    sqlite_of(service).pragma("max_page_count", 2**30)
     assert_writable(alice.client, lead)
 
 

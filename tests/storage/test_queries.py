@@ -12,7 +12,8 @@ from leads_service.state import AppState
 from leads_service.storage import queries
 from leads_service.storage.base import Position
 from leads_service.storage.queries import Statement
-from tests.helpers import Caller, alone_and_embedded, database_of
+from leads_service.storage.sqlite import pages
+from tests.helpers import Caller, alone_and_embedded, sqlite_of
 
 FILTERS: dict[str, Any] = {
     "status": "new",
@@ -29,7 +30,7 @@ LAST = [None, Position("2026-06-01T00:00:00.000000Z", 5)]
 def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | None) -> str:
     """Return SQLite's plan for a page, a line per step."""
     values = queries.page_values(filters, last)
-    statement = Statement(database, queries.select_page(values))
+    statement = Statement(database, pages.select_page(values))
     rows = execute(database, f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names))
     return "\n".join(row[3] for row in rows)
 
@@ -37,7 +38,7 @@ def plan(database: SqliteDatabase, filters: dict[str, Any], last: Position | Non
 @pytest.mark.parametrize("last", LAST, ids=["first page", "cursor"])
 @pytest.mark.parametrize("names", NONE_ONE_OR_TWO, ids="+".join)
 def test_plan(service: AppState, names: tuple[str, ...], last: Position | None) -> None:
-    steps = plan(database_of(service), {name: FILTERS[name] for name in names}, last).splitlines()
+    steps = plan(sqlite_of(service), {name: FILTERS[name] for name in names}, last).splitlines()
     reading = [step for step in steps if "INDEX leads_lead" in step]
     assert len(reading) == 1, "one index is read, and it alone decides what is read of it"
     for equal in {"status", "company_id"} & set(names):
@@ -81,7 +82,7 @@ def test_a_page_is_one_row(service: AppState, alice: Caller) -> None:
         alice.client.post("/v1/leads", json={"company_id": company_id})
     for filters in ({}, {"min_score": 0}, {"status": "lost"}):
         values = queries.page_values(filters, None)
-        page = Statement(database_of(service), queries.select_page(values.keys()))
+        page = Statement(sqlite_of(service), pages.select_page(values.keys()))
         assert len(page.rows(values | {"user_id": alice.id, "limit": 51})) == 1
 
 
@@ -91,7 +92,7 @@ def test_the_queries_of_a_request_are_compiled_once(
 ) -> None:
     """Peewee takes longer to compile most of them than SQLite to run them."""
     compiled: list[None] = []
-    database = database_of(service)
+    database = sqlite_of(service)
     new_context = database.get_sql_context
 
     def get_sql_context(*args: Any, **options: Any) -> Any:

@@ -105,8 +105,8 @@ def test_the_program_as_a_module(url: str) -> None:
 
 
 def test_the_program_with_a_wrong_setting() -> None:
-    answer = leads_service("user", "list", LEADS_DATABASE="postgres://127.0.0.1/leads")
-    assert_refused(answer, "LEADS_DATABASE", "'postgres://127.0.0.1/leads'")
+    answer = leads_service("user", "list", LEADS_DATABASE="mysql://127.0.0.1/leads")
+    assert_refused(answer, "LEADS_DATABASE", "'mysql://127.0.0.1/leads'")
 
 
 def flask(*words: str, **environment: str) -> Answer:
@@ -122,7 +122,7 @@ def test_flask(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LEADS_DATABASE", "postgres://127.0.0.1/leads"), ("LEADS_PROXY_HOPS", "one")],
+    [("LEADS_DATABASE", "mysql://127.0.0.1/leads"), ("LEADS_PROXY_HOPS", "one")],
 )
 def test_flask_with_a_wrong_setting(url: str, name: str, value: str) -> None:
     answer = flask("user", "list", **{"LEADS_DATABASE": url, name: value})

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
-from peewee import OperationalError, PeeweeException
+from peewee import OperationalError, PeeweeException, SqliteDatabase
 
 from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
@@ -201,7 +201,7 @@ class Connection(sqlite3.Connection):
         return changes
 
 
-class Sqlite(PoolableDatabase):
+class Sqlite(PoolableDatabase, SqliteDatabase):
     """A SQLite database for many threads and processes.
 
     Connections are pooled: a thread takes one for each request and returns it, since to open one

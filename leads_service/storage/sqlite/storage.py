@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from peewee import PeeweeException, SqliteDatabase, fn
+from peewee import SQL, PeeweeException, SqliteDatabase, fn
 
 from leads_service._compat.peewee import (
     execute,
@@ -16,16 +16,19 @@ from leads_service._compat.peewee import (
     translated_errors,
 )
 from leads_service.exceptions import (
-    CommitOutcomeUnknownError,
-    StorageError,
     StorageUnavailableError,
     StorageUnusableError,
 )
 from leads_service.lead import FIELDS
+from leads_service.storage import queries
+from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
-from leads_service.storage.errors import PROGRAMMING_ERRORS, raise_translated, storage_errors
+from leads_service.storage.errors import storage_errors
+from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import Lead
-from leads_service.storage.sqlite import backup, migrations
+from leads_service.storage.queries import Statement
+from leads_service.storage.sqlite import backup, pages
+from leads_service.storage.sqlite import migrations as scripts
 from leads_service.storage.sqlite.database import PRAGMAS, Sqlite, has_safe_wal_reset
 from leads_service.storage.sqlite.locking import retry_while_locked
 
@@ -51,6 +54,16 @@ COPY_STAGED = (
     " SELECT * FROM leads_staged ORDER BY created_at, rowid"
 )
 
+# https://sqlite.org/autoinc.html
+NEXT_LEAD_ID = SQL("coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'leads_lead'), 0) + 1")
+
+# The same table as Peewee's runner creates, which earlier versions of this package used.
+CREATE_HISTORY = (
+    "CREATE TABLE IF NOT EXISTS leads_migration (id INTEGER NOT NULL PRIMARY KEY,"
+    " name VARCHAR(255) NOT NULL, applied DATETIME NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS leads_migration_name ON leads_migration (name)",
+)
+
 WAL_RESET_WARNING = " (has the WAL-reset bug: let no other program write to the file)"
 
 
@@ -58,54 +71,29 @@ class SqliteStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee SqliteDatabase, such as a host's."""
 
     database: SqliteDatabase
+    migrations = Migrations(scripts, CREATE_HISTORY)
 
     def __init__(self, database: SqliteDatabase):
         super().__init__(database)
         self.location = str(database.database)
+        self._pages: dict[frozenset[str], Statement] = {}
 
     # Connections and transactions
 
-    def dispose(self) -> None:
-        """Close this thread's connection."""
-        self.close()
-
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Connect for the block, and ``dispose`` after it if this thread had no connection."""
-        try:
-            is_ours = self.connect()
-        except StorageUnavailableError as error:
-            raise StorageUnusableError(f"cannot use {self.location}: {error}") from error
-        try:
-            yield
-        finally:
-            if is_ours:
-                self.dispose()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Run the block in a write transaction, or in a savepoint of the transaction that is open.
+    def transaction(self) -> Iterator[None]:
+        """Run the block in a transaction.
 
         It begins with IMMEDIATE, which waits for the lock. A read transaction that is upgraded to a
         write fails at once, whatever the timeout, if another one has written meanwhile:
         https://www.sqlite.org/isolation.html.
         """
-        is_committing = False
         try:
             with self._transaction():
                 yield
-                is_committing = True
-        except (*PROGRAMMING_ERRORS, CommitOutcomeUnknownError):
-            raise
         except (PeeweeException, StorageUnavailableError) as error:
-            cause = error if isinstance(error, PeeweeException) else error.__cause__
-            reason = sqlite_error_name(cause)
-            if reason in DISK_FULL_ERRORS:
+            if _reason(error) in DISK_FULL_ERRORS:
                 self._on_disk_full()
-            if is_committing and reason not in NOT_COMMITTED_ERRORS:
-                raise CommitOutcomeUnknownError(str(error)) from error
-            if isinstance(error, PeeweeException):
-                raise_translated(error)
             raise
 
     def _transaction(self) -> AbstractContextManager[Any]:
@@ -116,6 +104,10 @@ class SqliteStorage(DatabaseStorage):
             )
         # A host may have begun a transaction with SQL of its own, which Peewee does not know of.
         return self.database.savepoint() if is_by_hand else self.database.atomic("IMMEDIATE")
+
+    def was_rolled_back(self, error: Exception) -> bool:
+        """Return whether a COMMIT that failed has certainly changed nothing."""
+        return _reason(error) in NOT_COMMITTED_ERRORS
 
     def _on_disk_full(self) -> None:
         """React to a full disk; nothing can be done in general."""
@@ -144,6 +136,28 @@ class SqliteStorage(DatabaseStorage):
                     self.database.pragma(name, value)
 
     # Leads
+
+    @property
+    def next_lead_id(self) -> Any:
+        """The expression for the id of the lead that is inserted next, with AUTOINCREMENT."""
+        return NEXT_LEAD_ID
+
+    def page(
+        self,
+        user_id: int,
+        filters: Mapping[str, Any],
+        *,
+        after: Position | None,
+        limit: int,
+        max_bytes: int,
+    ) -> Page:
+        """Return the user's newest leads that pass all filters."""
+        values = queries.page_values(filters, after)
+        names = frozenset(values)
+        if names not in self._pages:
+            self._pages[names] = Statement(self.database, pages.select_page(names))
+        (row,) = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        return pages.page_of(row, limit, max_bytes)
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead; keep its position."""
@@ -220,34 +234,10 @@ class SqliteStorage(DatabaseStorage):
 
     def exists(self) -> bool:
         """Return whether the database exists and has this package's tables."""
-        if not Path(self.location).exists():
-            return False
-        with self._convert_errors(), self.opened():
-            return bool(self.database.table_exists("leads_migration"))
+        return Path(self.location).exists() and super().exists()
 
-    def migrate(self) -> list[str]:
-        """Apply the pending migrations; return their names."""
-        with self._convert_errors(), self.opened():
-            if not self.pending_migrations():
-                return []
-            with self.writing():
-                return migrations.apply_pending(self.database)
-
-    def pending_migrations(self) -> list[str]:
-        """Return the names of the migrations that have not been applied."""
-        with self._convert_errors(), self.opened():
-            return migrations.pending(self.database)
-
-    @contextmanager
-    def _convert_errors(self) -> Iterator[None]:
-        """Convert all errors of the database in the block to StorageUnusableError."""
-        try:
-            yield
-        except StorageUnusableError:
-            raise
-        # Peewee does not convert the sqlite3.Error of a pragma.
-        except (StorageError, PeeweeException, sqlite3.Error) as error:
-            raise StorageUnusableError(f"cannot use {self.location}: {error}") from error
+    def lock_schema(self) -> None:
+        """Do nothing: no other process can write."""
 
     # Maintenance
 
@@ -307,7 +297,7 @@ class SqliteFileStorage(SqliteStorage):
         self.database.create_file()
         usual, self.database.timeout = self.database.timeout, MIGRATION_TIMEOUT
         try:
-            with self._convert_errors(), self.opened():
+            with self.unusable(), self.opened():
                 self._use_wal()
                 return super().migrate()
         finally:
@@ -340,6 +330,11 @@ class SqliteFileStorage(SqliteStorage):
         """Checkpoint the WAL."""
         with storage_errors:
             self.database.checkpoint()
+
+
+def _reason(error: Exception) -> str:
+    """Return SQLite's name of the error that is the cause of another one, or is it."""
+    return sqlite_error_name(error if isinstance(error, PeeweeException) else error.__cause__)
 
 
 def _migrate_copy(copy: Path, backup_name: Path) -> None:

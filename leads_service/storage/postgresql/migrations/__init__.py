@@ -1,0 +1,1 @@
+"""The migrations of the schema on PostgreSQL: numbered scripts, run by ``storage.migrations``."""

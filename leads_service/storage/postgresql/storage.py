@@ -1,0 +1,247 @@
+"""The ``Storage`` for PostgreSQL: on a database of this service, or on a host's."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+from peewee import SQL, PeeweeException, PostgresqlDatabase
+from psycopg.pq import TransactionStatus
+
+from leads_service._compat.peewee import connection_of, execute, sqlstate_of, translated_errors
+from leads_service.exceptions import StorageUnusableError
+from leads_service.lead import FIELDS
+from leads_service.storage import queries
+from leads_service.storage.base import Page, Position
+from leads_service.storage.database import DatabaseStorage
+from leads_service.storage.errors import storage_errors
+from leads_service.storage.migrations import Migrations
+from leads_service.storage.postgresql import migrations as scripts
+from leads_service.storage.postgresql import pages
+from leads_service.storage.postgresql.database import Postgres, location_of
+from leads_service.storage.queries import Statement
+
+CREATE_HISTORY = (
+    "CREATE TABLE IF NOT EXISTS leads_migration"
+    ' (name text COLLATE "C" PRIMARY KEY, applied text NOT NULL)',
+)
+# Of the advisory lock that one migration holds: "leads" in ASCII.
+MIGRATION_LOCK = 0x6C65616473
+MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
+BULK_BATCH = 10_000  # leads that are in memory at a time
+NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
+
+NOTHING = "there is no store at {} yet; nothing to check"
+STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
+# The columns have the table's types, but not its constraints, which the INSERT checks.
+CREATE_STAGED = (
+    f"CREATE TEMP TABLE leads_staged AS SELECT {', '.join(STAGED_COLUMNS)}"  # noqa: S608  # ours
+    " FROM leads_lead WITH NO DATA"
+)
+COPY_TO_STAGED = f"COPY leads_staged ({', '.join(STAGED_COLUMNS)}) FROM STDIN"
+INSERT_STAGED = (
+    f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
+    f" SELECT {', '.join(STAGED_COLUMNS)} FROM leads_staged ORDER BY created_at, ctid"
+)
+
+
+class PostgresqlStorage(DatabaseStorage):
+    """A ``Storage`` on any Peewee PostgresqlDatabase, such as a host's."""
+
+    database: PostgresqlDatabase
+    migrations = Migrations(scripts, CREATE_HISTORY)
+
+    def __init__(self, database: PostgresqlDatabase):
+        super().__init__(database)
+        self.location = location_of(str(database.database))
+        self._pages: dict[frozenset[str], Statement] = {}
+
+    # Connections and transactions
+
+    @property
+    def _connection(self) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = connection_of(self.database)
+        return connection
+
+    def locking(self, query: Any, how: str = "FOR UPDATE") -> Any:
+        """Return a query that locks the rows it selects until the transaction ends."""
+        return query.for_update(how)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the block in a transaction, or in a savepoint of the transaction that is open."""
+        with storage_errors, translated_errors:
+            status = self._connection.info.transaction_status
+        # A host may have begun a transaction with SQL of its own, which Peewee does not know of.
+        is_by_hand = self.database.transaction_depth() == 0 and status != TransactionStatus.IDLE
+        with self.database.savepoint() if is_by_hand else self.database.atomic():
+            yield
+
+    def was_rolled_back(self, error: Exception) -> bool:
+        """Return whether a COMMIT that failed has certainly changed nothing: the server said so."""
+        return bool(sqlstate_of(error if isinstance(error, PeeweeException) else error.__cause__))
+
+    def _set(self, name: str, value: object) -> None:
+        with storage_errors:
+            execute(self.database, "SELECT set_config(%s, %s, true)", (name, str(value)))
+
+    @contextmanager
+    def no_wait(self) -> Iterator[None]:
+        """Make writes in the block fail at once if the row is locked."""
+        with storage_errors, self.transaction():
+            self._set("lock_timeout", "1ms")
+            yield
+
+    # Leads
+
+    @property
+    def next_lead_id(self) -> Any:
+        """The expression for the id of the lead that is inserted next."""
+        return NEXT_LEAD_ID
+
+    def page(
+        self,
+        user_id: int,
+        filters: Mapping[str, Any],
+        *,
+        after: Position | None,
+        limit: int,
+        max_bytes: int,
+    ) -> Page:
+        """Return the user's newest leads that pass all filters."""
+        values = queries.page_values(filters, after)
+        names = frozenset(values)
+        if names not in self._pages:
+            self._pages[names] = Statement(self.database, pages.select_page(names))
+        rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        return pages.page_of(rows, limit, max_bytes)
+
+    def insert_leads(
+        self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
+    ) -> int:
+        """Insert leads, all or none, and return how many; ids ascend with ``created_at``.
+
+        They are copied to a temporary table first, so that the transaction that writes to the
+        leads' own is short.
+        """
+        owners: set[int] = set()
+        rows = iter(leads)
+        count = 0
+        with storage_errors:
+            execute(self.database, CREATE_STAGED)
+        try:
+            while batch := list(islice(rows, BULK_BATCH)):
+                owners.update(lead["user_id"] for lead in batch)
+                count += len(batch)
+                with storage_errors, translated_errors:
+                    cursor = self._connection.cursor()
+                    with cursor.copy(COPY_TO_STAGED.encode()) as copy:
+                        for lead in batch:
+                            copy.write_row([lead[name] for name in STAGED_COLUMNS])
+            with self.writing(), self._unlimited():
+                confirm(owners)
+                with storage_errors:
+                    execute(self.database, INSERT_STAGED)
+        finally:
+            with suppress(PeeweeException):  # do not hide an earlier error
+                execute(self.database, "DROP TABLE leads_staged")
+        return count
+
+    def stream(self, query: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query without having all of them in memory, by a server's cursor."""
+        sql, parameters = query.bind(self.database).sql()
+        with (
+            storage_errors,
+            translated_errors,
+            self.transaction(),
+            self._unlimited(),
+            self._connection.cursor(name="leads_stream") as cursor,
+        ):
+            cursor.itersize = BULK_BATCH
+            yield from cursor.execute(sql.encode(), parameters)
+
+    def reindexing(self, count: int) -> AbstractContextManager[None]:
+        """Let what changes ``count`` leads take its time."""
+        return self._unlimited()
+
+    @contextmanager
+    def _unlimited(self) -> Iterator[None]:
+        """Let the statements of the transaction that is open take as long as they need."""
+        self._set("statement_timeout", 0)
+        yield
+
+    # Schema
+
+    def lock_schema(self) -> None:
+        """Wait until no other process migrates."""
+        self._set("lock_timeout", f"{MIGRATION_TIMEOUT}s")
+        self._set("statement_timeout", 0)
+        execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+
+    # Maintenance
+
+    def status(self) -> Iterator[tuple[str, str]]:
+        """Yield facts about the database, as pairs of a heading and a text."""
+        with self.unusable(), self.opened():
+            size = self._rows_of("SELECT pg_database_size(current_database())")[0][0]
+            yield "database", f"{self.location} ({size:,} bytes)"
+            pending = self.pending_migrations() if self.exists() else ["everything"]
+            yield "schema", f"pending {', '.join(pending)}" if pending else "up to date"
+            yield "PostgreSQL", self._rows_of("SHOW server_version")[0][0]
+
+    def _rows_of(self, sql: str) -> list[tuple[Any, ...]]:
+        with storage_errors, translated_errors:
+            return execute(self.database, sql).fetchall()
+
+    def problems(self) -> list[str]:
+        """Check what the engine can't promise by itself; return a line for each problem."""
+        with self.unusable(), self.opened():
+            if not self.exists():
+                raise StorageUnusableError(NOTHING.format(self.location))
+            invalid = self._rows_of(
+                "SELECT indexrelid::regclass::text FROM pg_index"
+                " WHERE NOT indisvalid AND starts_with(indrelid::regclass::text, 'leads_')"
+            )
+        return [f"the index {name} is not valid; REINDEX it" for (name,) in invalid]
+
+    def back_up(self, target: Path, *, replace: bool) -> None:
+        """Refuse: PostgreSQL has its own means."""
+        self._refuse(
+            "back it up with pg_dump, or continuously with pg_basebackup and WAL archiving"
+        )
+
+    def restore(self, source: Path, *, replace: bool) -> Path | None:
+        """Refuse: PostgreSQL has its own means."""
+        self._refuse("restore it with pg_restore")
+
+    def _refuse(self, remedy: str) -> NoReturn:
+        raise StorageUnusableError(f"{self.location} is a PostgreSQL database; {remedy}")
+
+
+class PostgresqlUrlStorage(PostgresqlStorage):
+    """A ``Storage`` on a database of this service."""
+
+    database: Postgres
+
+    def __init__(self, url: str, *, busy_timeout: float = 5):
+        """Create the storage without connecting.
+
+        Args:
+            url: The URL, as libpq takes it.
+            busy_timeout: For how many seconds a write waits for a lock.
+        """
+        database = Postgres(url, lock_timeout=busy_timeout)
+        super().__init__(database)
+        self.location = location_of(url)
+
+    def dispose(self) -> None:
+        """Close this thread's connection and all idle ones."""
+        with storage_errors:
+            self.database.close_for_good()
+
+    @contextmanager
+    def _unlimited(self) -> Iterator[None]:
+        with storage_errors, self.database.without_limits():
+            yield

