@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from leads_service.exceptions import AccountError, NameTakenError
 from leads_service.lead import Clock, timestamp, utc_now
 from leads_service.leads import LeadService, how_many
+from leads_service.retries import retry_conflicts
 from leads_service.storage.base import Storage
 
 TOKEN_PREFIX = "leads_"  # noqa: S105  # no secret, but what secret scanners can search for
@@ -45,6 +46,7 @@ class Accounts:
 
     # Users
 
+    @retry_conflicts
     def add_user(self, name: str) -> int:
         """Add a user and return the id.
 
@@ -85,6 +87,7 @@ class Accounts:
         """Return every user's ``id``, ``name`` and ``created_at``, in the order they were added."""
         return self._storage.users()
 
+    @retry_conflicts
     def rename_user(self, name: str, new_name: str) -> None:
         """Rename a user; id, tokens and leads stay.
 
@@ -120,6 +123,7 @@ class Accounts:
             )
         return count
 
+    @retry_conflicts
     def remove_user(self, name: str, *, leads_to: str | None = None, erase: bool = False) -> int:
         """Remove a user and the user's tokens; return how many leads were moved or deleted.
 
@@ -145,6 +149,7 @@ class Accounts:
 
     # Tokens
 
+    @retry_conflicts
     def create_token(
         self,
         name: str,
@@ -194,6 +199,7 @@ class Accounts:
         """
         return self._storage.tokens(None if name is None else self.user_id(name))
 
+    @retry_conflicts
     def revoke_token(self, token_id: int) -> None:
         """Delete a token, which takes effect at once in all processes.
 

@@ -67,5 +67,9 @@ class StorageUnavailableError(StorageError):
     """The database can't be reached, is locked, full or damaged; nothing was stored."""
 
 
+class TransactionConflictError(StorageUnavailableError):
+    """The database has ended a transaction that it could not run beside another; try again."""
+
+
 class CommitOutcomeUnknownError(StorageUnavailableError):
     """A commit failed, and it is not known whether its changes will survive a crash."""

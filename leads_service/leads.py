@@ -22,6 +22,7 @@ from leads_service.lead import (
     utc_now,
     without_null,
 )
+from leads_service.retries import retry_conflicts
 from leads_service.scoring import Scorer, scoring
 from leads_service.storage.base import Page, Storage
 
@@ -64,6 +65,7 @@ class LeadService:
 
     # One user's leads
 
+    @retry_conflicts
     def create(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
         """Create a lead and return it.
 
@@ -76,10 +78,11 @@ class LeadService:
             UserGoneError: The user has been removed.
         """
         lead = self._scored(user_id, new_lead(values))
-        with self._storage.writing():
+        with self._storage.writing(is_single=True):
             # Read the clock with the write lock held, so that ids ascend with the times.
             return self._insert(lead, timestamp(self._clock()))
 
+    @retry_conflicts
     def create_once(
         self, user_id: int, key: str, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], bool]:
@@ -119,6 +122,7 @@ class LeadService:
         """
         return self._found(user_id, lead_id)
 
+    @retry_conflicts
     def update(
         self,
         user_id: int,
@@ -151,6 +155,7 @@ class LeadService:
             lead["updated_at"] = later(before["updated_at"], self._clock())
             return self._storage.update_lead(lead)
 
+    @retry_conflicts
     def delete(self, user_id: int, lead_id: int, versions: Container[str] | None = None) -> None:
         """Delete a lead; its position is kept, for cursors that refer to it.
 
@@ -222,15 +227,22 @@ class LeadService:
         """
         last, count = 0, batch
         while count == batch:
-            with self._storage.writing():
-                leads = self._storage.leads_after(last, batch, for_update=True)
-                for lead in leads:
-                    if (points := self._score(lead)) != lead["score"]:
-                        self._storage.set_score(lead["id"], points)
-            count = len(leads)
-            last = leads[-1]["id"] if leads else last
+            ids = self._rescore(last, batch)
+            count = len(ids)
+            last = ids[-1] if ids else last
             yield count
 
+    @retry_conflicts
+    def _rescore(self, last: int, batch: int) -> list[int]:
+        """Score the leads after the one with the id ``last``; return their ids, in order."""
+        with self._storage.writing():
+            leads = self._storage.leads_after(last, batch, for_update=True)
+            for lead in leads:
+                if (points := self._score(lead)) != lead["score"]:
+                    self._storage.set_score(lead["id"], points)
+        return [lead["id"] for lead in leads]
+
+    @retry_conflicts
     def reassign(self, old: int, new: int, filters: Mapping[str, Any] | None = None) -> int:
         """Move the leads of one user that pass all filters to another; return how many.
 
@@ -260,6 +272,7 @@ class LeadService:
 
             return self._storage.move_leads(old, new, filters or {}, change)
 
+    @retry_conflicts
     def forget(self, user_id: int) -> int:
         """Delete a user's leads, their positions and idempotency keys; return how many leads."""
         with self._storage.writing():

@@ -181,3 +181,14 @@ def terminate(url: str, name: str) -> None:
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(ended.encode(), (name,))
+
+
+def wait_for_waiting(url: str) -> None:
+    """Return when a connection to the database waits for a lock."""
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        while not connection.execute(waiting.encode()).fetchall():
+            pass

@@ -97,14 +97,20 @@ class Storage(Protocol):
                 to be no database, at the first method that reads it.
         """
 
-    def writing(self) -> AbstractContextManager[None]:
+    def writing(self, *, is_single: bool = False) -> AbstractContextManager[None]:
         """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
         What the block has read with ``for_update``, and the key that it has claimed, nobody else
         changes before its end. The changes are durable when the outermost block has ended. An
         exception rolls the block back, and no more of an outer one that handles it.
 
+        Args:
+            is_single: Whether the block calls just one method that writes, after which nothing can
+                fail. An engine that runs a statement alone in a transaction of its own needs no
+                other.
+
         Raises:
+            TransactionConflictError: Nothing was stored; the transaction may be run again.
             StorageUnavailableError: Nothing was stored.
             CommitOutcomeUnknownError: It is not known whether the changes are durable.
         """

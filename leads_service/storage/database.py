@@ -37,7 +37,7 @@ from leads_service.storage.models import (
 from leads_service.storage.queries import Statement
 
 MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
-MAX_SWEPT_KEYS = 100  # expired keys that ``keep_key`` deletes at most
+MAX_SWEPT_KEYS = 100  # expired keys that ``claim_key`` deletes at most
 
 
 class DatabaseStorage(ABC):
@@ -132,14 +132,14 @@ class DatabaseStorage(ABC):
                 self.dispose()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, *, is_single: bool = False) -> Iterator[None]:
         """Run the block in a write transaction, or in a savepoint of the transaction that is open.
 
         The engine says how a transaction begins, and which failures of a COMMIT have undone it.
         """
         is_committing = False
         try:
-            with self.transaction():
+            with self.transaction(is_single=is_single):
                 yield
                 is_committing = True
         except CommitOutcomeUnknownError:
@@ -154,8 +154,12 @@ class DatabaseStorage(ABC):
             raise
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[Any]:
-        """Run the block in a transaction, or in a savepoint of the transaction that is open."""
+    def transaction(self, *, is_single: bool = False) -> AbstractContextManager[Any]:
+        """Run the block in a transaction, or in a savepoint of the transaction that is open.
+
+        Args:
+            is_single: As for ``writing``.
+        """
 
     @abstractmethod
     def was_rolled_back(self, error: Exception) -> bool:

@@ -6,12 +6,15 @@ from typing import NoReturn
 from peewee import DataError, IntegrityError, PeeweeException, ProgrammingError
 
 from leads_service._compat.peewee import sqlstate_of
-from leads_service.exceptions import StorageUnavailableError
+from leads_service.exceptions import StorageUnavailableError, TransactionConflictError
 
 # Bugs in this package, which a retry does not help: they are passed on unchanged.
 PROGRAMMING_ERRORS = (DataError, IntegrityError, ProgrammingError)
 # But these are the operator's: a privilege or a table is missing, such as before a migration.
 OPERATIONAL_STATES = ("42501", "42P01")
+
+# A transaction that was not serializable, and one that was the victim of a deadlock.
+CONFLICT_STATES = ("40001", "40P01")
 
 
 def raise_translated(error: PeeweeException) -> NoReturn:
@@ -19,8 +22,11 @@ def raise_translated(error: PeeweeException) -> NoReturn:
 
     Raises:
         PeeweeException: The exception itself, if it is one of ``PROGRAMMING_ERRORS``.
-        StorageUnavailableError: It is none.
+        TransactionConflictError: It is one of ``CONFLICT_STATES``.
+        StorageUnavailableError: It is neither.
     """
+    if sqlstate_of(error) in CONFLICT_STATES:
+        raise TransactionConflictError(one_line(error)) from error
     if isinstance(error, PROGRAMMING_ERRORS) and sqlstate_of(error) not in OPERATIONAL_STATES:
         raise error
     raise StorageUnavailableError(one_line(error)) from error

@@ -22,7 +22,8 @@ from leads_service._compat.peewee import (
     sqlstate_of,
     translated_errors,
 )
-from leads_service.exceptions import CommitOutcomeUnknownError
+from leads_service.exceptions import CommitOutcomeUnknownError, StorageUnavailableError
+from leads_service.storage.errors import one_line
 
 OLDEST = 130000  # as PQserverVersion says it: PostgreSQL 13
 MAX_IDLE_CONNECTIONS = 16
@@ -231,17 +232,26 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
                 or the server gave up waiting for its standby.
             OperationalError: The transaction has been rolled back.
         """
+        with self.autocommitting(), translated_errors:
+            answer = self._connection.execute("COMMIT").statusmessage
+        if answer != "COMMIT":
+            raise OperationalError("the transaction had failed, and was rolled back")
+
+    @contextmanager
+    def autocommitting(self) -> Iterator[None]:
+        """Run a statement that commits in the block.
+
+        Raises:
+            CommitOutcomeUnknownError: As by ``commit``.
+        """
         connection = self._connection
         connection.warnings.clear()
         try:
-            with translated_errors:
-                answer = connection.execute("COMMIT").statusmessage
-        except (OperationalError, InterfaceError) as error:
+            yield
+        except (OperationalError, InterfaceError, StorageUnavailableError) as error:
             if connection.pgconn.status != ConnStatus.OK:
-                raise CommitOutcomeUnknownError(str(error)) from error
+                raise CommitOutcomeUnknownError(one_line(error)) from error
             raise
-        if answer != "COMMIT":
-            raise OperationalError("the transaction had failed, and was rolled back")
         if connection.warnings:
             raise CommitOutcomeUnknownError(connection.warnings[0])
 

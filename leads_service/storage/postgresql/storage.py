@@ -70,14 +70,24 @@ class PostgresqlStorage(DatabaseStorage):
         return query.for_update(how)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, is_single: bool = False) -> Iterator[None]:
         """Run the block in a transaction, or in a savepoint of the transaction that is open."""
         with storage_errors, translated_errors:
-            status = self._connection.info.transaction_status
+            is_open = self._connection.info.transaction_status != TransactionStatus.IDLE
+        if is_single and not is_open:
+            with self.autocommitting():
+                yield
         # A host may have begun a transaction with SQL of its own, which Peewee does not know of.
-        is_by_hand = self.database.transaction_depth() == 0 and status != TransactionStatus.IDLE
-        with self.database.savepoint() if is_by_hand else self.database.atomic():
-            yield
+        elif is_open and self.database.transaction_depth() == 0:
+            with self.database.savepoint():
+                yield
+        else:
+            with self.database.atomic():
+                yield
+
+    def autocommitting(self) -> AbstractContextManager[Any]:
+        """Run the block's one statement in a transaction of its own."""
+        return self.database.atomic()
 
     def was_rolled_back(self, error: Exception) -> bool:
         """Return whether a COMMIT that failed has certainly changed nothing: the server said so."""
@@ -235,6 +245,10 @@ class PostgresqlUrlStorage(PostgresqlStorage):
         database = Postgres(url, lock_timeout=busy_timeout)
         super().__init__(database)
         self.location = location_of(url)
+
+    def autocommitting(self) -> AbstractContextManager[None]:
+        """Run the block's one statement without BEGIN and COMMIT: two round trips less."""
+        return self.database.autocommitting()
 
     def dispose(self) -> None:
         """Close this thread's connection and all idle ones."""

@@ -81,7 +81,7 @@ class SqliteStorage(DatabaseStorage):
     # Connections and transactions
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, is_single: bool = False) -> Iterator[None]:
         """Run the block in a transaction.
 
         It begins with IMMEDIATE, which waits for the lock. A read transaction that is upgraded to a
