@@ -28,7 +28,7 @@ settings.load_profile("leads")
 
 # The fixtures that are SQLite's own, and the tests that run on PostgreSQL as well without them.
 OF_SQLITE = {"of_sqlite", "raw", "database_file", "newer"}
-ON_BOTH = ("tests.api.", "tests.cli.")
+ON_BOTH = ("tests.api.", "tests.cli.", "tests.embed.", "tests.system.test_schemathesis")
 
 
 def pytest_unconfigure() -> None:

@@ -166,6 +166,14 @@ def empty(url: str) -> None:
 
 
 @contextmanager
+def scratch() -> Iterator[str]:
+    """Have an empty database for the block, and its URL."""
+    name = f"leads_scratch_{os.getpid()}"
+    yield create(server(), name)
+    drop(server(), name)
+
+
+@contextmanager
 def holding_locks(url: str) -> Iterator[None]:
     """Let nobody else write to our tables for the block."""
     tables = "SELECT tablename FROM pg_tables WHERE starts_with(tablename, 'leads_')"

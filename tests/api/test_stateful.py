@@ -1,9 +1,10 @@
 """Whatever three users do in whatever order, each one sees what a plain model of it says."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from hypothesis.stateful import rule
 from werkzeug.test import TestResponse
 
 from leads_service import create_app
+from tests import postgres
 from tests.filters import COMPANIES, FILTERS, passes
 from tests.helpers import Clock
 
@@ -36,24 +38,27 @@ def signed(who: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Users(stateful.RuleBasedStateMachine):
-    """The service on a file, and beside it what its users should see of it."""
+    """The service on an empty database, and beside it what its users should see of it."""
+
+    url: str
+    clear: Callable[[], None]
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
         self.clock = Clock()
         self.clock.now = datetime(2026, 11, 22, tzinfo=UTC)
         self.leads: dict[int, dict[str, Any]] = {}  # those that have not been deleted
         self.places: dict[int, tuple[int, str]] = {}  # of all leads: whose, and since when
         self.past: dict[int, set[str]] = {}  # every updated_at that a lead has had before
         self.keys: dict[tuple[str, str | None], tuple[dict[str, Any], int, datetime]] = {}
+        self.clear()
         self.start()
         self.ids = {who: self.service.accounts.add_user(who) for who in MARKS}
         self.tokens = {who: self.service.accounts.create_token(who) for who in MARKS}
 
     def start(self) -> None:
         given = {"LEADS_LOG_LEVEL": "error", "LEADS_AUTH_FAILURES": 0}
-        given["LEADS_DATABASE"] = f"sqlite:///{self.folder.name}/leads.db"
+        given["LEADS_DATABASE"] = self.url
         app = create_app(given, clock=self.clock)
         self.client, self.service = app.test_client(), app.extensions["leads_service"]
 
@@ -116,7 +121,8 @@ class Users(stateful.RuleBasedStateMachine):
             assert answer.headers["Idempotency-Replayed"] == "true"
         else:
             assert "Idempotency-Replayed" not in answer.headers
-            number = len(self.places) + 1
+            number = answer.get_json()["id"]
+            assert number > max(self.places, default=0)
             facts = {"id": number, "user_id": self.ids[who], "status": "new", "score": 10}
             self.leads[number] = facts | says | {"created_at": self.now(), "updated_at": self.now()}
             self.places[number] = (self.ids[who], self.now())
@@ -175,7 +181,7 @@ class Users(stateful.RuleBasedStateMachine):
     @rule(who=WHO, which=WHICH, changes=CHANGES)
     def meddle(self, who: str, which: int, changes: dict[str, Any]) -> None:
         """Ask for leads that are somebody else's, or nobody's, or not there any more."""
-        others = {*range(1, len(self.places) + 2)} - {lead["id"] for lead in self.own(who)}
+        others = {*range(1, max(self.places) + 2)} - {lead["id"] for lead in self.own(who)}
         number = sorted(others)[which % len(others)]
         for method in ("GET", "PATCH", "DELETE"):
             self.call(who, method, f"/v1/leads/{number}", 404, json=changes)
@@ -233,15 +239,25 @@ class Users(stateful.RuleBasedStateMachine):
                 who
             )
         self.service.storage.dispose()
-        self.folder.cleanup()
 
 
 @pytest.mark.slow
-def test_any_sequence() -> None:
+def test_any_sequence(url: str, engine_name: str, tmp_path: Path) -> None:
+    def clear() -> None:
+        if engine_name == "postgresql":
+            postgres.empty(url)
+        else:
+            for file in tmp_path.glob("leads.db*"):
+                file.unlink()
+
+    class Machine(Users):
+        pass
+
+    Machine.url, Machine.clear = url, staticmethod(clear)
     chosen = settings(
         max_examples=int(EXAMPLES or 60),
         stateful_step_count=30,
         derandomize=EXAMPLES is None,
         database=None,
     )
-    stateful.run_state_machine_as_test(Users, settings=chosen)
+    stateful.run_state_machine_as_test(Machine, settings=chosen)

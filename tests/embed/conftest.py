@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from flask import Flask, g, jsonify, request, session
 from flask_smorest import Api
-from peewee import CharField, Model, SqliteDatabase
+from peewee import CharField, Database, Model, PostgresqlDatabase, SqliteDatabase
 
 from leads_service import init_app
+from tests import postgres
 from tests.embed.hosts import DOCUMENTED, LEADS, AiryProvider, NotLoggedInError
 
 
@@ -17,14 +18,22 @@ def user_id() -> int | None:
 
 
 @pytest.fixture
-def database(tmp_path: Any) -> Iterator[SqliteDatabase]:
-    database = SqliteDatabase(str(tmp_path / "host.db"))
-    yield database
-    database.close()
+def database(
+    engine_name: str, tmp_path: Any, request: pytest.FixtureRequest
+) -> Iterator[SqliteDatabase | PostgresqlDatabase]:
+    if engine_name == "sqlite":
+        database: Any = SqliteDatabase(str(tmp_path / "host.db"))
+        yield database
+        database.close()
+        return
+    with postgres.scratch() as url:
+        database = PostgresqlDatabase(url, prefer_psycopg3=True)
+        yield database
+        database.close()
 
 
 @pytest.fixture(params=[False, True], ids=["without Api", "with Api"])
-def host(request: pytest.FixtureRequest, database: SqliteDatabase) -> Flask:
+def host(request: pytest.FixtureRequest, database: Database) -> Flask:
     """A host with everything of its own: pages, errors, login, database, commands, JSON."""
     app = Flask("host")
     app.config.update(DOCUMENTED, SECRET_KEY="x" * 32)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_smorest import Api
-from peewee import DatabaseProxy, SqliteDatabase
+from peewee import Database, DatabaseProxy, SqliteDatabase
 
 from leads_service import init_app
 from leads_service.exceptions import ConfigError
@@ -55,7 +55,7 @@ def test_wrong_arguments_fail_at_once(arguments: dict[str, Any], message: str) -
     assert app.extensions == before
 
 
-def test_other_wrong_calls(database: SqliteDatabase) -> None:
+def test_other_wrong_calls(database: Database) -> None:
     with pytest.raises(TypeError, match="app must be a Flask application"):
         init_app("host")  # type: ignore[arg-type]  # tried
     app = Flask("host")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask, abort, g, make_response, session
-from peewee import SqliteDatabase
+from peewee import Database
 from werkzeug.exceptions import Unauthorized
 
 from leads_service import init_app
@@ -15,7 +15,7 @@ from tests.embed.hosts import NotLoggedInError
 
 @pytest.mark.parametrize("where", ["user_id", "before_request"])
 def test_the_host_answers_its_own_exceptions(
-    database: SqliteDatabase, where: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
         raise NotLoggedInError
@@ -30,7 +30,7 @@ def test_the_host_answers_its_own_exceptions(
 
 
 @pytest.mark.parametrize("user", [5, 0, -7, 2**63 - 1])
-def test_an_id_that_comes_as_text(database: SqliteDatabase, user: int) -> None:
+def test_an_id_that_comes_as_text(database: Database, user: int) -> None:
     """As Flask-Login's get_id() has it."""
     app = Flask("host")
     init_app(app, user_id=lambda: str(user), database=database)
@@ -47,7 +47,7 @@ def test_an_id_that_comes_as_text(database: SqliteDatabase, user: int) -> None:
     ids=repr,
 )
 def test_an_id_that_is_no_integer(
-    database: SqliteDatabase, found: Any, caplog: pytest.LogCaptureFixture
+    database: Database, found: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Flask("host")
     init_app(app, user_id=lambda: found, database=database)
@@ -61,7 +61,7 @@ def test_an_id_that_is_no_integer(
 @pytest.mark.parametrize(
     "nobody", [lambda: None, lambda: g.user.id, lambda: session["id"], lambda: g.get("user")["id"]]
 )
-def test_nobody(database: SqliteDatabase, nobody: Callable[[], Any]) -> None:
+def test_nobody(database: Database, nobody: Callable[[], Any]) -> None:
     app = Flask("host")
     init_app(app, user_id=nobody, database=database)
     assert app.test_client().get("/v1/leads").status_code == 401
@@ -83,7 +83,7 @@ def complete() -> None:
     ("user_id", "status", "text"), [(need_login, 302, ""), (complete, 401, "custom")]
 )
 def test_the_hosts_ways_to_refuse(
-    database: SqliteDatabase, user_id: Callable[[], None], status: int, text: str
+    database: Database, user_id: Callable[[], None], status: int, text: str
 ) -> None:
     app = Flask("host")
     app.register_error_handler(LoginNeededError, lambda error: ("", 302, {"Location": "/login"}))

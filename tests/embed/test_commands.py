@@ -3,7 +3,7 @@
 import pytest
 from click import Group
 from flask import Flask
-from peewee import SqliteDatabase
+from peewee import Database
 
 from leads_service import init_app
 from tests.embed.hosts import LEADS
@@ -19,7 +19,7 @@ def test_the_hosts_commands_stay(host: Flask) -> None:
     assert leads.commands.keys() == {"db", "pipeline", "rescore", "reassign", "import", "export"}
 
 
-def test_a_command_of_the_hosts_of_the_same_name(database: SqliteDatabase) -> None:
+def test_a_command_of_the_hosts_of_the_same_name(database: Database) -> None:
     app = Flask("host")
     app.cli.command("leads")(lambda: print("the host's"))
     init_app(app, user_id=lambda: 1, database=database)
@@ -39,7 +39,7 @@ def test_files_for_the_hosts_users(host: Flask) -> None:
 
 
 def test_commands_leave_the_schema_to_a_host_that_migrates_itself(
-    database: SqliteDatabase,
+    database: Database,
 ) -> None:
     app = Flask("host")
     init_app(app, user_id=lambda: 1, database=database, migrate=False)
@@ -62,7 +62,7 @@ def test_ids_that_are_none(host: Flask, name: str) -> None:
     )
 
 
-def test_remedies_name_the_hosts_program(database: SqliteDatabase) -> None:
+def test_remedies_name_the_hosts_program(database: Database) -> None:
     app = Flask("host")
     init_app(app, database=database)
     result = app.test_cli_runner().invoke(args=["leads", "token", "create", "bob"])

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask, abort, request
 from flask_smorest import Api, Blueprint
 from flask_wtf.csrf import CSRFProtect
-from peewee import OperationalError, SqliteDatabase
+from peewee import Database, OperationalError
 
 from leads_service import create_app, init_app
 from tests.embed.hosts import DOCUMENTED, LEADS
@@ -58,14 +58,14 @@ def test_the_hosts_hooks_run_for_leads_too(host: Flask) -> None:
     assert visits == ["1", "2", "3"]
 
 
-def test_an_abort_before_it_is_our_turn(database: SqliteDatabase) -> None:
+def test_an_abort_before_it_is_our_turn(database: Database) -> None:
     app = Flask("host")
     app.before_request(lambda: abort(403, "members only"))
     init_app(app, user_id=lambda: 1, database=database)
     assert app.test_client().get("/v1/leads").get_json()["message"] == "members only"
 
 
-def test_the_hosts_document(database: SqliteDatabase) -> None:
+def test_the_hosts_document(database: Database) -> None:
     app = Flask("host")
     app.config.update(DOCUMENTED)
     api = Api(app)
@@ -85,7 +85,7 @@ def test_the_hosts_document(database: SqliteDatabase) -> None:
     assert app.test_client().get("/v1/nothing").json == {"code": 404, "status": "Not Found"}
 
 
-def test_tokens_of_ours_in_a_host(database: SqliteDatabase) -> None:
+def test_tokens_of_ours_in_a_host(database: Database) -> None:
     app = Flask("host")
     app.config.update(DOCUMENTED)
     api = Api(app)
@@ -118,7 +118,7 @@ def test_hosts_that_the_host_does_not_trust(host: Flask) -> None:
     )
 
 
-def test_csrf_protection_of_the_hosts(database: SqliteDatabase) -> None:
+def test_csrf_protection_of_the_hosts(database: Database) -> None:
     """With the documentation's line; a name instead of the blueprint would exempt nothing."""
     (line,) = re.findall(r"^csrf\.exempt.*", document("docs/embedding.md"), re.MULTILINE)
     app = Flask("host")
@@ -150,7 +150,7 @@ def test_two_hosts_in_one_process(tmp_path: Any) -> None:
 
 
 def test_mistakes_are_the_hosts_to_see(
-    database: SqliteDatabase, caplog: pytest.LogCaptureFixture
+    database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Flask("host")
     init_app(app, user_id=lambda: 7, database=database, scorer=raises)
@@ -161,7 +161,7 @@ def test_mistakes_are_the_hosts_to_see(
     assert "secret internals" in caplog.text
 
 
-def test_a_lead_that_was_stored_is_not_denied(database: SqliteDatabase) -> None:
+def test_a_lead_that_was_stored_is_not_denied(database: Database) -> None:
     def fail(_: Any) -> Any:
         raise OperationalError("the host's own audit log is locked")
 
@@ -173,7 +173,7 @@ def test_a_lead_that_was_stored_is_not_denied(database: SqliteDatabase) -> None:
     assert "nothing was stored" not in answer.text
 
 
-def test_the_hosts_limit_on_bodies(database: SqliteDatabase) -> None:
+def test_the_hosts_limit_on_bodies(database: Database) -> None:
     app = Flask("host")
     app.config["MAX_CONTENT_LENGTH"] = 100
     init_app(app, user_id=lambda: 1, database=database)
@@ -186,7 +186,7 @@ def test_the_hosts_limit_on_bodies(database: SqliteDatabase) -> None:
     assert client.post("/v1/leads", json={"company_id": 1}).status_code == 201
 
 
-def test_no_body_where_there_is_none(database: SqliteDatabase) -> None:
+def test_no_body_where_there_is_none(database: Database) -> None:
     app = Flask("host")
 
     @app.after_request
@@ -201,7 +201,7 @@ def test_no_body_where_there_is_none(database: SqliteDatabase) -> None:
     assert (answer.status_code, answer.data) == (304, b"")
 
 
-def test_an_address_with_a_slash_too_many(database: SqliteDatabase) -> None:
+def test_an_address_with_a_slash_too_many(database: Database) -> None:
     app = Flask("host")
     app.url_map.strict_slashes = False
     init_app(app, user_id=lambda: 1, database=database)

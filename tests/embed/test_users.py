@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, session
-from peewee import AutoField, Model, SqliteDatabase, TextField
+from peewee import AutoField, Database, Model, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 
 from leads_service import forget_user, init_app, reassign_user
@@ -16,7 +16,7 @@ from tests.helpers import Caller, caller, companies, create
 
 
 @pytest.fixture
-def host(database: SqliteDatabase) -> Flask:
+def host(database: Database) -> Flask:
     """A host whose user is the one in the session."""
     app = Flask("host")
     app.secret_key = "x" * 32
@@ -31,9 +31,10 @@ def as_user(host: Flask, user_id: int) -> Caller:
     return Caller(user_id, "", client)
 
 
+@pytest.mark.usefixtures("of_sqlite")
 @pytest.mark.parametrize("forgets", [False, True])
 def test_an_id_that_is_used_again_brings_the_leads_to_a_stranger(
-    host: Flask, database: SqliteDatabase, forgets: bool
+    host: Flask, database: Database, forgets: bool
 ) -> None:
     """SQLite gives the highest id out again once its row is gone, unless it is told not to."""
 
@@ -64,7 +65,8 @@ def test_an_id_that_is_used_again_brings_the_leads_to_a_stranger(
         assert companies(as_user(host, ada.id)) == [7]
 
 
-def test_an_id_that_is_not_used_again(database: SqliteDatabase) -> None:
+@pytest.mark.usefixtures("of_sqlite")
+def test_an_id_that_is_not_used_again(database: Database) -> None:
     """What the documentation tells hosts to use."""
 
     class Employee(Model):
@@ -80,7 +82,7 @@ def test_an_id_that_is_not_used_again(database: SqliteDatabase) -> None:
         assert Employee.create().id == last.id + 1
 
 
-def test_a_host_forgets_a_user(host: Flask, database: SqliteDatabase) -> None:
+def test_a_host_forgets_a_user(host: Flask, database: Database) -> None:
     ada, bob = as_user(host, 7), as_user(host, -8)
     create(ada, 1, notes="hush, a secret " * 100)
     create(bob, 2)
@@ -92,6 +94,7 @@ def test_a_host_forgets_a_user(host: Flask, database: SqliteDatabase) -> None:
     assert forget_user(host, -8) == 1
 
 
+@pytest.mark.usefixtures("of_sqlite")
 def test_what_a_host_forgets_is_overwritten(host: Flask, database: SqliteDatabase) -> None:
     create(as_user(host, 7), 1, notes="hush, a secret " * 100)
     database.connect()
@@ -101,7 +104,7 @@ def test_what_a_host_forgets_is_overwritten(host: Flask, database: SqliteDatabas
     assert b"hush" not in Path(database.database).read_bytes()
 
 
-def test_a_host_reassigns_a_user(host: Flask, database: SqliteDatabase) -> None:
+def test_a_host_reassigns_a_user(host: Flask, database: Database) -> None:
     ada, bob = as_user(host, 7), as_user(host, 8)
     create(ada, 1, key="k")
     database.close()
@@ -116,7 +119,7 @@ def test_a_host_reassigns_a_user(host: Flask, database: SqliteDatabase) -> None:
 
 
 @pytest.mark.parametrize("begins", ["atomic", "by hand"])
-def test_in_a_transaction_of_the_hosts(host: Flask, database: SqliteDatabase, begins: str) -> None:
+def test_in_a_transaction_of_the_hosts(host: Flask, database: Database, begins: str) -> None:
     ada, bob, eve = (as_user(host, user_id) for user_id in (7, 8, 9))
     create(ada, 1)
     create(bob, 2)

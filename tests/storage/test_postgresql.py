@@ -18,6 +18,7 @@ from leads_service.leads import LeadService
 from leads_service.scoring import points_by_stage
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
+from leads_service.storage.postgresql import PostgresqlStorage
 from tests import postgres
 from tests.storage.engines import postgres_name, postgres_url
 from tests.storage.test_conformance import insert, leads_of, new
@@ -158,3 +159,20 @@ def test_a_database_in_another_encoding(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusableError, match="ENCODING 'UTF8'"):
         open_storage(url).migrate()
     postgres.drop(postgres.server(), postgres_name(tmp_path))
+
+
+def test_starts_at_once_on_an_empty_database(tmp_path: Path) -> None:
+    """One makes the tables; the others wait for it."""
+    starts = 8
+    storages = [open_storage(postgres_url(tmp_path)) for _ in range(starts)]
+    barrier = Barrier(starts)
+
+    def start(storage: Storage) -> list[str]:
+        barrier.wait()
+        applied = storage.migrate()
+        storage.dispose()
+        return applied
+
+    with ThreadPoolExecutor(starts) as pool:
+        applied = sorted(pool.map(start, storages))
+    assert applied == [[]] * (starts - 1) + [list(PostgresqlStorage.migrations.names)]

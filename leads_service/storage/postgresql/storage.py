@@ -33,6 +33,9 @@ MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_BATCH = 10_000  # leads that are in memory at a time
 NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 
+NOT_PSYCOPG_3 = (
+    "the PostgresqlDatabase is not connected by psycopg 3; create it with prefer_psycopg3=True"
+)
 NOTHING = "there is no store at {} yet; nothing to check"
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
 # The columns have the table's types, but not its constraints, which the INSERT checks.
@@ -62,7 +65,9 @@ class PostgresqlStorage(DatabaseStorage):
 
     @property
     def _connection(self) -> psycopg.Connection[Any]:
-        connection: psycopg.Connection[Any] = connection_of(self.database)
+        connection = connection_of(self.database)
+        if not isinstance(connection, psycopg.Connection):
+            raise StorageUnusableError(NOT_PSYCOPG_3)
         return connection
 
     def locking(self, query: Any, how: str = "FOR UPDATE") -> Any:
