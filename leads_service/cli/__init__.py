@@ -3,7 +3,7 @@
 The docstrings of the command functions are their ``--help`` texts.
 """
 
-from leads_service.cli import backups, database, leads, server, transfer, users
+from leads_service.cli import backups, copying, database, leads, server, transfer, users
 from leads_service.cli.base import Commands
 
 EVERYWHERE = (
@@ -16,7 +16,14 @@ EVERYWHERE = (
 )
 
 commands = Commands("leads", help="Users, tokens and leads, and the server that serves them.")
-for command in (*users.GROUPS, server.serve, backups.backup, backups.restore, *EVERYWHERE):
+for command in (
+    *users.GROUPS,
+    server.serve,
+    backups.backup,
+    backups.restore,
+    copying.copy,
+    *EVERYWHERE,
+):
     commands.add_command(command)
 
 

@@ -373,6 +373,35 @@ class Storage(Protocol):
             if the key has been used.
         """
 
+    # A copy of everything
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all that the block reads be of one moment; it must not write."""
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table in the order of its primary key, as its model has the columns.
+
+        Args:
+            table: A name in ``models.TABLES``.
+        """
+
+    def is_empty(self) -> bool:
+        """Return whether no table has a row; until the transaction ends, nobody else adds one."""
+
+    def insert_rows(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows as ``rows`` yields them, in a transaction.
+
+        Args:
+            table: A name in ``models.TABLES``.
+            rows: The rows.
+        """
+
+    def last_ids(self) -> dict[str, int]:
+        """Return the highest id that was ever given out, by table; 0 if there was none."""
+
+    def set_last_ids(self, ids: Mapping[str, int]) -> None:
+        """Give out only higher ids from now on; arguments as ``last_ids`` returns them."""
+
     # Maintenance
 
     def status(self) -> Iterator[tuple[str, str]]:

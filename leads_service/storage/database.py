@@ -27,6 +27,7 @@ from leads_service.storage.errors import (
 )
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import (
+    TABLES,
     TABLES_WITH_OWNER,
     DeletedLead,
     Idempotency,
@@ -424,6 +425,27 @@ class DatabaseStorage(ABC):
             return None
         self._sweep_keys.rows({"since": since, "limit": MAX_SWEPT_KEYS})
         return int(rows[0][0])
+
+    # A copy of everything
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all that the block reads be of one moment."""
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table in the order of its primary key."""
+        model = TABLES[table]
+        key = model._meta.get_primary_keys()
+        yield from self.stream(model.select().order_by(*key).tuples())
+
+    def is_empty(self) -> bool:
+        """Return whether no table has a row; until the transaction ends, nobody else adds one."""
+        self.lock_tables()
+        return not any(self._rows(table.select(SQL("1")).limit(1)) for table in TABLES.values())
+
+    @abstractmethod
+    def lock_tables(self) -> None:
+        """Keep others from writing to any table until the transaction ends."""
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""

@@ -98,3 +98,9 @@ class Idempotency(Model):
 
 # The tables with a column user_id that is no foreign key.
 TABLES_WITH_OWNER: tuple[Any, ...] = (Lead, DeletedLead, Idempotency)
+
+# All tables by name, each one after those that it refers to.
+TABLES: dict[str, Any] = {
+    table._meta.table_name: table for table in (User, Token, Lead, Idempotency, DeletedLead)
+}
+TABLES_WITH_ID = ("leads_user", "leads_token", "leads_lead")  # which the database gives out

@@ -22,7 +22,7 @@ from leads_service._compat.peewee import Executor, translated_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
 from leads_service.storage.base import Position
 from leads_service.storage.errors import raise_translated
-from leads_service.storage.models import DeletedLead, Idempotency, Lead, Token, User
+from leads_service.storage.models import TABLES, DeletedLead, Idempotency, Lead, Token, User
 
 Query = Any  # a Peewee query; a type checker does not know the models' columns
 SEPARATOR = ",\n"  # between two leads; the JSON of a lead contains no line feed
@@ -227,6 +227,11 @@ def page_values(filters: Mapping[str, Any], after: Position | None) -> dict[str,
         values.pop(CREATED_BEFORE, None)
         values |= {"cursor": after.id, "cursor_created_at": after.created_at}
     return values
+
+
+def quoted_columns(table: str) -> list[str]:
+    """Return the names of a table's columns, quoted, in the order of its model's fields."""
+    return [f'"{field.column_name}"' for field in TABLES[table]._meta.sorted_fields]
 
 
 def newest(query: Query, lead: Any = Lead) -> Query:

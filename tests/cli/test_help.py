@@ -34,7 +34,7 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
-        *("backup", "db check", "db migrate", "db status", "export", "import", "pipeline"),
+        *("backup", "copy", "db check", "db migrate", "db status", "export", "import", "pipeline"),
         *("reassign", "rescore", "restore", "serve", "token create", "token list", "token revoke"),
         *("user add", "user list", "user remove", "user rename"),
     ]

@@ -1039,6 +1039,16 @@ def _connect(storage: Storage) -> None:
     storage.check_health()  # an engine may find only then that nobody answers
 
 
+def _read_snapshot(storage: Storage) -> None:
+    with storage.opened(), storage.snapshot():
+        storage.check_health()
+
+
+def _set_last_ids(storage: Storage) -> None:
+    storage.set_last_ids({"leads_user": 9999})
+    insert(storage)  # an engine may set the ids without a lock
+
+
 EITHER = (StorageUnavailableError, StorageUnusableError)
 UNUSABLE = StorageUnusableError
 
@@ -1082,6 +1092,12 @@ SAMPLES = {
     "note_token_use": reads(lambda s: s.note_token_use(1, day(9)), unreachable=None),
     "key": reads(lambda s: s.key(ALICE, "key", day(1))),
     "claim_key": writes(lambda s: claim(s, ALICE, "new")),
+    "snapshot": reads(_read_snapshot, unreachable=EITHER),
+    "rows": reads(lambda s: list(s.rows("leads_lead"))),
+    "is_empty": writes(lambda s: s.is_empty())._replace(full=None),
+    "insert_rows": writes(lambda s: s.insert_rows("leads_user", [(9999, "eve", day(1))])),
+    "last_ids": reads(lambda s: s.last_ids()),
+    "set_last_ids": writes(_set_last_ids),
     "status": reads(lambda s: dict(s.status())["schema"] == "up to date" or refuse(), UNUSABLE),
     "problems": reads(lambda s: s.problems() and refuse(), unreachable=UNUSABLE),
     "back_up": Sample(lambda s, path: s.back_up(path, replace=False), None, UNUSABLE, UNUSABLE),

@@ -18,6 +18,7 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
+from leads_service.storage.models import TABLES, TABLES_WITH_ID
 from leads_service.storage.postgresql import migrations as scripts
 from leads_service.storage.postgresql import pages
 from leads_service.storage.postgresql.database import Postgres, location_of
@@ -186,6 +187,53 @@ class PostgresqlStorage(DatabaseStorage):
         """Let the statements of the transaction that is open take as long as they need."""
         self._set("statement_timeout", 0)
         yield
+
+    # A copy of everything
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that the block reads be of one moment."""
+        with storage_errors:
+            execute(self.database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            # While the rows are written elsewhere, nothing is read here.
+            self._set("idle_in_transaction_session_timeout", 0)
+            yield
+        finally:
+            self.database.rollback()
+
+    def insert_rows(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows as ``rows`` yields them, in a transaction."""
+        sql = f"COPY {table} ({', '.join(queries.quoted_columns(table))}) FROM STDIN"
+        with (
+            self._unlimited(),
+            storage_errors,
+            translated_errors,
+            self._connection.cursor().copy(sql.encode()) as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
+    def last_ids(self) -> dict[str, int]:
+        """Return the highest id that was ever given out, by table."""
+        return {table: self._last_id(table) for table in TABLES_WITH_ID}
+
+    def _last_id(self, table: str) -> int:
+        ((sequence,),) = self._rows_of(f"SELECT pg_get_serial_sequence('{table}', 'id')")
+        sql = f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}"  # noqa: S608  # ours
+        return int(self._rows_of(sql)[0][0])
+
+    def set_last_ids(self, ids: Mapping[str, int]) -> None:
+        """Give out only higher ids from now on."""
+        sql = "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, %s)"
+        for table, last in ids.items():
+            with storage_errors:
+                execute(self.database, sql, (table, max(last, 1), last > 0))
+
+    def lock_tables(self) -> None:
+        """Keep others from writing to any table until the transaction ends."""
+        with storage_errors:
+            execute(self.database, f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
 
     # Schema
 

@@ -25,7 +25,7 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
-from leads_service.storage.models import Lead
+from leads_service.storage.models import TABLES_WITH_ID, Lead
 from leads_service.storage.queries import Statement
 from leads_service.storage.sqlite import backup, pages
 from leads_service.storage.sqlite import migrations as scripts
@@ -229,6 +229,50 @@ class SqliteStorage(DatabaseStorage):
         with storage_errors:
             for _, sql in made:
                 execute(self.database, sql)
+
+    # A copy of everything
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that the block reads be of one moment."""
+        with storage_errors, translated_errors:
+            connection = sqlite_connection(self.database)
+            connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.rollback()
+
+    def insert_rows(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows as ``rows`` yields them, in a transaction."""
+        names = queries.quoted_columns(table)
+        sql = (
+            f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608  # our own names
+            f" VALUES ({', '.join('?' for _ in names)})"
+        )
+        with self._indexed_afterwards() if table == "leads_lead" else nullcontext():
+            batches = iter(rows)
+            while batch := list(islice(batches, BULK_BATCH)):
+                with storage_errors, translated_errors:
+                    sqlite_connection(self.database).executemany(sql, batch)
+
+    def last_ids(self) -> dict[str, int]:
+        """Return the highest id that was ever given out, by table."""
+        with storage_errors, translated_errors:
+            given = dict(execute(self.database, "SELECT name, seq FROM sqlite_sequence").fetchall())
+        return {table: given.get(table, 0) for table in TABLES_WITH_ID}
+
+    def set_last_ids(self, ids: Mapping[str, int]) -> None:
+        """Give out only higher ids from now on."""
+        # The documented way; the table has no key, so that a row can't be replaced:
+        # https://www.sqlite.org/autoinc.html
+        for table, last in ids.items():
+            with storage_errors:
+                execute(self.database, "DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+                execute(self.database, "INSERT INTO sqlite_sequence VALUES (?, ?)", (table, last))
+
+    def lock_tables(self) -> None:
+        """Do nothing: no other process can write."""
 
     # Schema
 

@@ -1,0 +1,40 @@
+"""The command ``copy``."""
+
+import click
+from flask.cli import with_appcontext
+
+from leads_service import copying
+from leads_service.cli.base import progress_bar, ready_state
+from leads_service.storage import open_storage
+
+NAMES = {
+    "leads_user": "users",
+    "leads_token": "tokens",
+    "leads_lead": "leads",
+    "leads_idempotency": "idempotency keys",
+    "leads_deleted": "positions of deleted leads",
+}
+
+
+@click.command("copy")
+@click.option("--to", "url", metavar="URL", required=True, help="The database to copy to.")
+@with_appcontext
+def copy(url: str) -> None:
+    """Copy users, tokens, leads and all else to an empty database, such as PostgreSQL's.
+
+    Ids, times, tokens and Idempotency-Keys stay as they are. The copy is of one moment and
+    compared with what it was made of. Stop the server first: what is written meanwhile is not
+    copied.
+
+    \b
+    Example:  leads-service copy --to postgresql://leads@db.example.com/leads
+    """
+    source = ready_state().storage
+    target = open_storage(url)
+    target.migrate()
+    leads = sum(source.count_by_status().values())
+    with progress_bar(2 * leads, "copying") as bar:
+        counts = copying.copy(source, target, bar.update)
+    for table, count in counts.items():
+        click.echo(f"{count:>9,} {NAMES[table]}")
+    click.echo(f"copied to {target.location}; set LEADS_DATABASE to its URL")

@@ -1,0 +1,183 @@
+"""The command copy: everything in another database, of the other engine or of the same."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import Model
+
+from leads_service import create_app
+from leads_service.copying import copy
+from leads_service.exceptions import StorageUnusableError
+from leads_service.state import AppState, state_of
+from leads_service.storage import models, open_storage
+from leads_service.storage.base import Storage
+from tests import postgres
+from tests.helpers import Caller, Run, assert_misused, assert_refused
+
+TARGETS = ["sqlite", "postgresql"] if postgres.IS_THERE else ["sqlite"]
+
+
+@pytest.fixture(params=TARGETS)
+def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'copy.db'}"
+        return
+    with postgres.scratch() as url:
+        yield url
+
+
+@pytest.fixture
+def copied(target_url: str, clock: Callable[[], Any]) -> Iterator[AppState]:
+    """The service on the copy, when it has been made."""
+    app = create_app({"LEADS_DATABASE": target_url, "LEADS_LOG_LEVEL": "error"}, clock=clock)
+    yield state_of(app)
+    state_of(app).storage.dispose()
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Storage]:
+    storage = open_storage(url)
+    storage.migrate()
+    with storage.opened():
+        yield storage
+    storage.dispose()
+
+
+def content(storage: Storage) -> dict[str, list[Any]]:
+    with storage.opened():
+        return {table: list(storage.rows(table)) for table in models.TABLES}
+
+
+def fill(alice: Caller, bob: Caller, clock: Any) -> None:
+    """Leads with all kinds of text, a key, deleted leads, a last id that is gone, a used token."""
+    for notes in ("", 'a "quoted"\r\nline\t\\N \\. \\', "東京, שלום, 😀", "\ufeff", "\x01\x7f"):
+        clock.move(seconds=1)
+        alice.client.post("/v1/leads", json={"company_id": 2**63 - 1, "notes": notes})
+    bob.client.post("/v1/leads", json={"company_id": 2}, headers={"Idempotency-Key": "k"})
+    for _ in range(2):
+        last = bob.client.post("/v1/leads", json={"company_id": 3}).get_json()
+        assert bob.client.delete(f"/v1/leads/{last['id']}").status_code == 204
+
+
+def test_everything_is_there_afterwards(
+    run: Run, service: AppState, alice: Caller, bob: Caller, clock: Any, target_url: str
+) -> None:
+    fill(alice, bob, clock)
+    page = alice.client.get("/v1/leads?limit=2").get_json()
+    highest = service.storage.last_ids()
+    before = content(service.storage)
+    output = run("copy", "--to", target_url).stdout
+    assert output.splitlines()[:5] == [
+        "        2 users",
+        "        2 tokens",
+        "        6 leads",
+        "        1 idempotency keys",
+        "        2 positions of deleted leads",
+    ]
+    with opened(target_url) as storage:
+        assert content(storage) == before
+        assert storage.last_ids() == highest
+        assert storage.problems() == []
+    # The tokens, the keys and the cursors are good on the copy, too.
+    app = create_app({"LEADS_DATABASE": target_url, "LEADS_LOG_LEVEL": "error"}, clock=clock)
+    client = app.test_client()
+
+    def call(user: Caller, method: str, path: str, **request: Any) -> Any:
+        headers = {"Authorization": f"Bearer {user.token}"} | request.pop("headers", {})
+        return client.open(path, method=method, headers=headers, **request)
+
+    rest = f"/v1/leads?cursor={page['next_cursor']}"
+    assert call(alice, "GET", rest).get_json() == alice.client.get(rest).get_json()
+    headers = {"Idempotency-Key": "k"}
+    again = call(bob, "POST", "/v1/leads", json={"company_id": 2}, headers=headers)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    new = call(alice, "POST", "/v1/leads", json={"company_id": 1}).get_json()
+    assert new["id"] > highest["leads_lead"]
+    state_of(app).storage.dispose()
+
+
+def test_there_and_back(
+    run: Run,
+    service: AppState,
+    alice: Caller,
+    bob: Caller,
+    clock: Any,
+    target_url: str,
+    tmp_path: Path,
+) -> None:
+    fill(alice, bob, clock)
+    before = content(service.storage)
+    run("copy", "--to", target_url)
+    with opened(target_url) as there, opened(f"sqlite:///{tmp_path / 'back.db'}") as back:
+        copy(there, back, lambda _: None)
+        assert content(back) == before
+
+
+def test_a_target_that_has_data(run: Run, alice: Caller, copied: AppState, target_url: str) -> None:
+    copied.accounts.add_user("carol")
+    assert_refused(run("copy", "--to", target_url, code=1), "has data already")
+    assert [user["name"] for user in copied.accounts.users()] == ["carol"]
+
+
+def test_a_copy_that_fails_leaves_nothing(
+    service: AppState, alice: Caller, bob: Caller, clock: Any, copied: AppState
+) -> None:
+    fill(alice, bob, clock)
+
+    class BrokenError(Exception):
+        pass
+
+    def rows(table: str, intact: Any = service.storage.rows) -> Iterator[Any]:
+        for row in intact(table):
+            if table == "leads_deleted":
+                raise BrokenError
+            yield row
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.storage, "rows", rows)
+        with pytest.raises(BrokenError):
+            copy(service.storage, copied.storage, lambda _: None)
+    assert not any(content(copied.storage).values())
+    copy(service.storage, copied.storage, lambda _: None)
+    assert content(copied.storage) == content(service.storage)
+
+
+def test_a_copy_that_differs_is_not_kept(
+    service: AppState, alice: Caller, copied: AppState
+) -> None:
+    alice.client.post("/v1/leads", json={"company_id": 1})
+
+    def insert(table: str, rows: Any, intact: Any = copied.storage.insert_rows) -> None:
+        """Store something else, as a fault of the target's or ours would."""
+        if table == "leads_user":
+            rows = ((user_id, f"{name}!", *rest) for user_id, name, *rest in rows)
+        intact(table, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copied.storage, "insert_rows", insert)
+        with pytest.raises(StorageUnusableError, match="leads_user"):
+            copy(service.storage, copied.storage, lambda _: None)
+    assert not any(content(copied.storage).values())
+
+
+def test_progress_counts_each_row_twice(
+    service: AppState, alice: Caller, copied: AppState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leads_service.copying.STEP", 1)
+    steps: list[int] = []
+    copy(service.storage, copied.storage, steps.append)
+    assert sum(steps) == 2 * sum(map(len, content(service.storage).values()))
+
+
+def test_every_table_is_copied() -> None:
+    """A model that is not in the list would be left out."""
+    defined = {it for it in vars(models).values() if isinstance(it, type) and issubclass(it, Model)}
+    assert {*models.TABLES.values()} == defined - {Model}
+
+
+def test_wrong_calls(run: Run, alice: Caller) -> None:
+    assert_misused(run("copy", code=2), "--to")
+    assert_refused(run("copy", "--to", "mysql://x", code=1), "sqlite:///")
