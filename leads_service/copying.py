@@ -45,7 +45,7 @@ def copy(source: Storage, target: Storage, on_progress: Progress) -> dict[str, i
 
     Args:
         source: The storage to read.
-        target: The storage to write to, which has the current schema and no rows.
+        target: The storage to write to; it is created or migrated if need be, and has no rows.
         on_progress: Called with a number of rows that were written, or read again to compare them:
             all rows are counted twice.
 
@@ -55,11 +55,12 @@ def copy(source: Storage, target: Storage, on_progress: Progress) -> dict[str, i
         StorageUnavailableError: One of the databases can't be used. Nothing is stored.
         CommitOutcomeUnknownError: It is not known whether the copy is durable.
     """
+    if target.exists():
+        with target.opened(), target.writing():
+            _require_empty(target)  # before it is migrated: there is no way back from that
+    target.migrate()
     with source.opened(), target.opened(), source.snapshot(), target.writing():
-        if not target.is_empty():
-            raise StorageUnusableError(
-                f"{target.location} has data already; name a database without leads and users"
-            )
+        _require_empty(target)
         counts = {}
         for table in TABLES:
             read, stored = Digest(), Digest()
@@ -74,3 +75,10 @@ def copy(source: Storage, target: Storage, on_progress: Progress) -> dict[str, i
             counts[table] = read.count
         target.set_last_ids(source.last_ids())
     return counts
+
+
+def _require_empty(target: Storage) -> None:
+    if not target.is_empty():
+        raise StorageUnusableError(
+            f"{target.location} has data already; name a database without leads and users"
+        )

@@ -1,11 +1,15 @@
 """The command ``copy``."""
 
+from urllib.parse import quote
+
 import click
 from flask.cli import with_appcontext
 
 from leads_service import copying
 from leads_service.cli.base import progress_bar, ready_state
+from leads_service.exceptions import ConfigError
 from leads_service.storage import open_storage
+from leads_service.storage.base import Storage
 
 NAMES = {
     "leads_user": "users",
@@ -17,9 +21,14 @@ NAMES = {
 
 
 @click.command("copy")
-@click.option("--to", "url", metavar="URL", required=True, help="The database to copy to.")
+@click.option(
+    "--to",
+    metavar="URL_OR_PATH",
+    required=True,
+    help="The database to copy to, as LEADS_DATABASE names it, or the path of an SQLite file.",
+)
 @with_appcontext
-def copy(url: str) -> None:
+def copy(to: str) -> None:
     """Copy users, tokens, leads and all else to an empty database, such as PostgreSQL's.
 
     Ids, times, tokens and Idempotency-Keys stay as they are. The copy is of one moment and
@@ -30,11 +39,17 @@ def copy(url: str) -> None:
     Example:  leads-service copy --to postgresql://leads@db.example.com/leads
     """
     source = ready_state().storage
-    target = open_storage(url)
-    target.migrate()
+    target = _opened(to)
     leads = sum(source.count_by_status().values())
     with progress_bar(2 * leads, "copying") as bar:
         counts = copying.copy(source, target, bar.update)
     for table, count in counts.items():
         click.echo(f"{count:>9,} {NAMES[table]}")
     click.echo(f"copied to {target.location}; set LEADS_DATABASE to its URL")
+
+
+def _opened(to: str) -> Storage:
+    try:
+        return open_storage(to if ":" in to else f"sqlite:///{quote(to)}")
+    except ConfigError as error:
+        raise click.UsageError(str(error).replace("LEADS_DATABASE", "--to")) from error

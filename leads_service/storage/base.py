@@ -386,7 +386,10 @@ class Storage(Protocol):
         """
 
     def is_empty(self) -> bool:
-        """Return whether no table has a row; until the transaction ends, nobody else adds one."""
+        """Return whether no table has a row; until the transaction ends, nobody else adds one.
+
+        The schema may be of an older version: a table that is missing has no rows.
+        """
 
     def insert_rows(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows as ``rows`` yields them, in a transaction.

@@ -1,7 +1,7 @@
 """The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -440,12 +440,14 @@ class DatabaseStorage(ABC):
 
     def is_empty(self) -> bool:
         """Return whether no table has a row; until the transaction ends, nobody else adds one."""
-        self.lock_tables()
-        return not any(self._rows(table.select(SQL("1")).limit(1)) for table in TABLES.values())
+        with storage_errors, translated_errors:
+            names = [name for name in TABLES if self.database.table_exists(name)]
+        self.lock_tables(names)
+        return not any(self._rows(TABLES[name].select(SQL("1")).limit(1)) for name in names)
 
     @abstractmethod
-    def lock_tables(self) -> None:
-        """Keep others from writing to any table until the transaction ends."""
+    def lock_tables(self, names: Sequence[str]) -> None:
+        """Keep others from writing to these tables until the transaction ends."""
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""

@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from peewee import Model
 
 from leads_service import create_app
 from leads_service.copying import copy
-from leads_service.exceptions import StorageUnusableError
 from leads_service.state import AppState, state_of
 from leads_service.storage import models, open_storage
 from leads_service.storage.base import Storage
+from leads_service.storage.sqlite.storage import SqliteStorage
 from tests import postgres
-from tests.helpers import Caller, Run, assert_misused, assert_refused
+from tests.helpers import MIGRATIONS, NOW, Caller, Run, assert_misused, assert_refused
 
 TARGETS = ["sqlite", "postgresql"] if postgres.IS_THERE else ["sqlite"]
 
@@ -62,6 +63,11 @@ def fill(alice: Caller, bob: Caller, clock: Any) -> None:
         assert bob.client.delete(f"/v1/leads/{last['id']}").status_code == 204
 
 
+@pytest.fixture
+def filled(alice: Caller, bob: Caller, clock: Any) -> None:
+    fill(alice, bob, clock)
+
+
 def test_everything_is_there_afterwards(
     run: Run, service: AppState, alice: Caller, bob: Caller, clock: Any, target_url: str
 ) -> None:
@@ -89,8 +95,11 @@ def test_everything_is_there_afterwards(
         headers = {"Authorization": f"Bearer {user.token}"} | request.pop("headers", {})
         return client.open(path, method=method, headers=headers, **request)
 
-    rest = f"/v1/leads?cursor={page['next_cursor']}"
-    assert call(alice, "GET", rest).get_json() == alice.client.get(rest).get_json()
+    for user, cursor in ((alice, page["next_cursor"]), (bob, highest["leads_lead"])):  # deleted
+        rest = f"/v1/leads?cursor={cursor}"
+        answer = call(user, "GET", rest)
+        assert answer.status_code == 200
+        assert answer.get_json() == user.client.get(rest).get_json()
     headers = {"Idempotency-Key": "k"}
     again = call(bob, "POST", "/v1/leads", json={"company_id": 2}, headers=headers)
     assert again.headers["Idempotency-Replayed"] == "true"
@@ -100,20 +109,20 @@ def test_everything_is_there_afterwards(
 
 
 def test_there_and_back(
-    run: Run,
-    service: AppState,
-    alice: Caller,
-    bob: Caller,
-    clock: Any,
-    target_url: str,
-    tmp_path: Path,
+    run: Run, service: AppState, filled: None, target_url: str, tmp_path: Path
 ) -> None:
-    fill(alice, bob, clock)
     before = content(service.storage)
     run("copy", "--to", target_url)
     with opened(target_url) as there, opened(f"sqlite:///{tmp_path / 'back.db'}") as back:
         copy(there, back, lambda _: None)
         assert content(back) == before
+
+
+def test_an_id_that_no_sequence_gave(service: AppState, alice: Caller, copied: AppState) -> None:
+    with service.storage.opened(), service.storage.writing():
+        service.storage.insert_rows("leads_user", [(1000, "carol", NOW)])
+    copy(service.storage, copied.storage, lambda _: None)
+    assert copied.accounts.add_user("dave") == 1001
 
 
 def test_a_target_that_has_data(run: Run, alice: Caller, copied: AppState, target_url: str) -> None:
@@ -122,44 +131,56 @@ def test_a_target_that_has_data(run: Run, alice: Caller, copied: AppState, targe
     assert [user["name"] for user in copied.accounts.users()] == ["carol"]
 
 
-def test_a_copy_that_fails_leaves_nothing(
-    service: AppState, alice: Caller, bob: Caller, clock: Any, copied: AppState
+def test_a_copy_that_is_interrupted_leaves_nothing(
+    run: Run, service: AppState, filled: None, target_url: str
 ) -> None:
-    fill(alice, bob, clock)
-
-    class BrokenError(Exception):
-        pass
 
     def rows(table: str, intact: Any = service.storage.rows) -> Iterator[Any]:
         for row in intact(table):
-            if table == "leads_deleted":
-                raise BrokenError
+            if table == "leads_deleted":  # the last one
+                raise KeyboardInterrupt
             yield row
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.storage, "rows", rows)
-        with pytest.raises(BrokenError):
-            copy(service.storage, copied.storage, lambda _: None)
-    assert not any(content(copied.storage).values())
-    copy(service.storage, copied.storage, lambda _: None)
-    assert content(copied.storage) == content(service.storage)
+        assert "Aborted!" in run("copy", "--to", target_url, code=1).stderr
+    with opened(target_url) as storage:
+        assert not any(content(storage).values())
+    run("copy", "--to", target_url)
+    with opened(target_url) as storage:
+        assert content(storage) == content(service.storage)
 
 
+def changed(rows: Iterator[Any]) -> Iterator[Any]:
+    """Change a text of every row."""
+    for row in rows:
+        column = max(i for i, value in enumerate(row) if isinstance(value, str))
+        yield (*row[:column], row[column].replace("1", "2"), *row[column + 1 :])
+
+
+def without_first(rows: Iterator[Any]) -> Iterator[Any]:
+    next(rows)
+    yield from rows
+
+
+@pytest.mark.parametrize("fault", [changed, without_first])
+@pytest.mark.parametrize("spoilt", models.TABLES)
 def test_a_copy_that_differs_is_not_kept(
-    service: AppState, alice: Caller, copied: AppState
+    run: Run,
+    filled: None,
+    copied: AppState,
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt: str,
+    fault: Callable[[Any], Any],
 ) -> None:
-    alice.client.post("/v1/leads", json={"company_id": 1})
 
     def insert(table: str, rows: Any, intact: Any = copied.storage.insert_rows) -> None:
         """Store something else, as a fault of the target's or ours would."""
-        if table == "leads_user":
-            rows = ((user_id, f"{name}!", *rest) for user_id, name, *rest in rows)
-        intact(table, rows)
+        intact(table, fault(rows) if table == spoilt else rows)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copied.storage, "insert_rows", insert)
-        with pytest.raises(StorageUnusableError, match="leads_user"):
-            copy(service.storage, copied.storage, lambda _: None)
+    monkeypatch.setattr(copied.storage, "insert_rows", insert)
+    monkeypatch.setattr("leads_service.cli.copying.open_storage", lambda _: copied.storage)
+    assert_refused(run("copy", "--to", "it", code=1), f"has not kept {spoilt} as it was")
     assert not any(content(copied.storage).values())
 
 
@@ -178,6 +199,50 @@ def test_every_table_is_copied() -> None:
     assert {*models.TABLES.values()} == defined - {Model}
 
 
-def test_wrong_calls(run: Run, alice: Caller) -> None:
+def test_wrong_calls(run: Run, alice: Caller, tmp_path: Path) -> None:
     assert_misused(run("copy", code=2), "--to")
-    assert_refused(run("copy", "--to", "mysql://x", code=1), "sqlite:///")
+    for to in ("mysql://x", "", "disk:copy.db"):
+        assert_misused(run("copy", "--to", to, code=2), "--to must be sqlite:///")
+    missing = tmp_path / "missing" / "copy.db"
+    assert_misused(run("copy", "--to", missing, code=2), "--to: the folder", "create it")
+
+
+def test_a_path(run: Run, service: AppState, alice: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "100 % #copy.db"
+    assert f"copied to {file};" in run("copy", "--to", file).stdout
+    with opened(f"sqlite:///{quote(str(file))}") as storage:
+        assert content(storage) == content(service.storage)
+
+
+def test_the_source_is_no_target(run: Run, service: AppState, alice: Caller, url: str) -> None:
+    before = content(service.storage)
+    assert_refused(run("copy", "--to", url, code=1), "has data already")
+    assert content(service.storage) == before
+
+
+def test_a_target_with_data_is_not_migrated(
+    run: Run, of_sqlite: None, alice: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older version that uses it goes on."""
+    url = f"sqlite:///{tmp_path / 'older.db'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStorage.migrations, "names", MIGRATIONS[:1])
+        older = open_storage(url)
+        older.migrate()
+        with older.opened(), older.writing():
+            older.add_user("carol", NOW)
+        older.dispose()
+    assert_refused(run("copy", "--to", url, code=1), "has data already")
+    assert open_storage(url).pending_migrations() == list(MIGRATIONS[1:])
+
+
+def test_an_empty_target_is_migrated(
+    run: Run, of_sqlite: None, service: AppState, alice: Caller, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'older.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteStorage.migrations, "names", MIGRATIONS[:1])
+        open_storage(url).migrate()
+    run("copy", "--to", url)
+    with opened(url) as storage:
+        assert content(storage) == content(service.storage)

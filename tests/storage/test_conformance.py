@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peewee import SqliteDatabase
 
+from leads_service._compat.peewee import execute
 from leads_service.exceptions import (
     NameTakenError,
     StorageError,
@@ -37,6 +38,8 @@ from leads_service.lead import (
 )
 from leads_service.storage import open_storage
 from leads_service.storage.base import KeyRecord, Page, Position, Storage
+from leads_service.storage.database import DatabaseStorage
+from leads_service.storage.models import TABLES
 from tests.storage.engines import ENGINES, Engine
 
 Lead = dict[str, Any]
@@ -888,6 +891,98 @@ def test_migrate_keeps_what_is_stored(storage: Storage) -> None:
     before = content(storage)
     assert storage.migrate() == []
     assert content(storage) == before
+
+
+# A copy of everything
+
+
+@pytest.fixture
+def empty(engine: Engine, tmp_path: Path) -> Iterator[Storage]:
+    """Another database of the engine's, without data."""
+    (tmp_path / "empty").mkdir()
+    storage = engine.open(tmp_path / "empty")
+    storage.migrate()
+    with storage.opened():
+        yield storage
+    storage.dispose()
+
+
+def test_a_snapshot_is_of_one_moment(storage: Storage, other: Storage) -> None:
+    fill(storage)
+    with storage.snapshot():
+        before = list(storage.rows("leads_lead"))
+        with suppress(StorageUnavailableError):  # it may wait for the reader
+            insert(other)
+        assert list(storage.rows("leads_lead")) == before
+    lead = insert(other)
+    assert tuple(lead.values()) in storage.rows("leads_lead")
+
+
+def test_all_rows_come_in_order_and_go_in_as_they_are(storage: Storage, empty: Storage) -> None:
+    fill(storage)
+    with storage.writing():
+        claim(storage, ALICE, "é")
+        claim(storage, ALICE, "Z")
+        claim(storage, -(2**63))
+        storage.add_token(BOB, token(2, read_only=True, expires_at=day(9)))
+    rows = {table: list(storage.rows(table)) for table in TABLES}
+    assert all(rows.values()), "there is something in every table"
+    keys = [row[:2] for row in rows["leads_idempotency"]]
+    assert keys == [(-(2**63), "key"), (ALICE, "Z"), (ALICE, "key"), (ALICE, "é")]
+    assert [row[0] for row in rows["leads_lead"]] == [1, 3, 4]
+    with empty.writing():
+        for table in TABLES:
+            empty.insert_rows(table, rows[table])
+    assert {table: list(empty.rows(table)) for table in TABLES} == rows
+    assert content(empty) == content(storage)
+    assert leads_of(empty, status=new()["status"]) == leads_of(storage)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_row_in_any_table_is_data(storage: Storage, empty: Storage, table: str) -> None:
+    fill(storage)
+    with empty.writing():
+        assert empty.is_empty()
+        if table == "leads_token":  # belongs to a user
+            empty.insert_rows("leads_user", storage.rows("leads_user"))
+        empty.insert_rows(table, storage.rows(table))
+        assert not empty.is_empty()
+
+
+def test_what_is_empty_stays_empty_in_a_transaction(storage: Storage, other: Storage) -> None:
+    with storage.writing():
+        assert storage.is_empty()
+        with pytest.raises(StorageUnavailableError):
+            insert(other)
+    insert(other)
+
+
+def test_a_table_that_is_missing_has_no_rows(storage: Storage) -> None:
+    assert isinstance(storage, DatabaseStorage)
+    for name in reversed(TABLES):
+        execute(storage.database, f"DROP TABLE {name}")
+        with storage.writing():
+            assert storage.is_empty()
+
+
+def test_ids_go_on_above_the_last_ones(storage: Storage, empty: Storage) -> None:
+    assert set(storage.last_ids().values()) == {0}
+    with empty.writing():
+        empty.set_last_ids(storage.last_ids())
+    assert insert(empty)["id"] == 1
+    fill(storage)
+    with storage.writing():
+        last = storage.insert_lead(new(), of_known_user=True)["id"]
+        storage.delete_lead(ALICE, last)
+        storage.delete_user(BOB)
+    ids = storage.last_ids()
+    assert ids == {"leads_user": BOB, "leads_token": 1, "leads_lead": last}
+    with empty.writing():
+        empty.set_last_ids(ids)
+    assert empty.last_ids() == ids
+    assert insert(empty)["id"] > last
+    with empty.writing():
+        assert empty.add_user("carol", day(1)) > BOB
 
 
 # Maintenance

@@ -1,6 +1,6 @@
 """The ``Storage`` for PostgreSQL: on a database of this service, or on a host's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
-from leads_service.storage.models import TABLES, TABLES_WITH_ID
+from leads_service.storage.models import TABLES_WITH_ID
 from leads_service.storage.postgresql import migrations as scripts
 from leads_service.storage.postgresql import pages
 from leads_service.storage.postgresql.database import Postgres, location_of
@@ -220,8 +220,10 @@ class PostgresqlStorage(DatabaseStorage):
 
     def _last_id(self, table: str) -> int:
         ((sequence,),) = self._rows_of(f"SELECT pg_get_serial_sequence('{table}', 'id')")
-        sql = f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}"  # noqa: S608  # ours
-        return int(self._rows_of(sql)[0][0])
+        given = f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}"  # noqa: S608  # ours
+        # Rows that came with their ids, or through a node of Citus, are not in this sequence.
+        highest = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608  # ours
+        return max(int(self._rows_of(sql)[0][0]) for sql in (given, highest))
 
     def set_last_ids(self, ids: Mapping[str, int]) -> None:
         """Give out only higher ids from now on."""
@@ -230,10 +232,11 @@ class PostgresqlStorage(DatabaseStorage):
             with storage_errors:
                 execute(self.database, sql, (table, max(last, 1), last > 0))
 
-    def lock_tables(self) -> None:
-        """Keep others from writing to any table until the transaction ends."""
-        with storage_errors:
-            execute(self.database, f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
+    def lock_tables(self, names: Sequence[str]) -> None:
+        """Keep others from writing to these tables until the transaction ends."""
+        if names:
+            with storage_errors:
+                execute(self.database, f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE")
 
     # Schema
 

@@ -1,7 +1,7 @@
 """The ``Storage`` for SQLite: on a file of this service, or on a host's Peewee database."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
@@ -271,7 +271,7 @@ class SqliteStorage(DatabaseStorage):
                 execute(self.database, "DELETE FROM sqlite_sequence WHERE name = ?", (table,))
                 execute(self.database, "INSERT INTO sqlite_sequence VALUES (?, ?)", (table, last))
 
-    def lock_tables(self) -> None:
+    def lock_tables(self, names: Sequence[str]) -> None:
         """Do nothing: no other process can write."""
 
     # Schema
