@@ -234,6 +234,9 @@ class PostgresqlStorage(DatabaseStorage):
 
     def lock_tables(self, names: Sequence[str]) -> None:
         """Keep others from writing to these tables until the transaction ends."""
+        # Citus refuses to write to users and tokens, which all its nodes have, after a query that
+        # has gone to several shards at once. Elsewhere the setting has no meaning.
+        self._set("citus.multi_shard_modify_mode", "sequential")
         if names:
             with storage_errors:
                 execute(self.database, f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE")
