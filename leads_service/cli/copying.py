@@ -39,16 +39,16 @@ def copy(to: str) -> None:
     Example:  leads-service copy --to postgresql://leads@db.example.com/leads
     """
     source = ready_state().storage
-    target = _opened(to)
+    target = _target(to)
     leads = sum(source.count_by_status().values())
-    with progress_bar(2 * leads, "copying") as bar:
+    with progress_bar(2 * leads, "Copying") as bar:
         counts = copying.copy(source, target, bar.update)
     for table, count in counts.items():
         click.echo(f"{count:>9,} {NAMES[table]}")
     click.echo(f"copied to {target.location}; set LEADS_DATABASE to its URL")
 
 
-def _opened(to: str) -> Storage:
+def _target(to: str) -> Storage:
     try:
         return open_storage(to if ":" in to else f"sqlite:///{quote(to)}")
     except ConfigError as error:

@@ -45,7 +45,7 @@ class DatabaseStorage(ABC):
     """Base class of the engines: a ``Storage`` on a Peewee database.
 
     An engine adds ``transaction``, ``was_rolled_back``, ``no_wait``, ``next_lead_id``, ``page``,
-    ``insert_leads``, and the methods for maintenance.
+    ``insert_leads``, ``lock_tables``, and the methods for a copy of everything and for maintenance.
 
     Attributes:
         location: The name of the database in messages.

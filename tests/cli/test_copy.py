@@ -75,8 +75,9 @@ def test_everything_is_there_afterwards(
     page = alice.client.get("/v1/leads?limit=2").get_json()
     highest = service.storage.last_ids()
     before = content(service.storage)
-    output = run("copy", "--to", target_url).stdout
-    assert output.splitlines()[:5] == [
+    answer = run("copy", "--to", target_url)
+    assert answer.stderr == "", "the bar is for a terminal"
+    assert answer.stdout.splitlines()[:5] == [
         "        2 users",
         "        2 tokens",
         "        6 leads",
@@ -129,6 +130,25 @@ def test_a_target_that_has_data(run: Run, alice: Caller, copied: AppState, targe
     copied.accounts.add_user("carol")
     assert_refused(run("copy", "--to", target_url, code=1), "has data already")
     assert [user["name"] for user in copied.accounts.users()] == ["carol"]
+
+
+def test_what_is_written_meanwhile_is_not_copied(
+    run: Run, service: AppState, filled: None, url: str, target_url: str
+) -> None:
+    before = content(service.storage)
+
+    def rows(table: str, intact: Any = service.storage.rows) -> Iterator[Any]:
+        yield from intact(table)
+        if table == "leads_user":  # the first one
+            with opened(url) as another, another.writing():
+                another.insert_rows("leads_deleted", [(1, 99, NOW)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.storage, "rows", rows)
+        run("copy", "--to", target_url)
+    with opened(target_url) as storage:
+        assert content(storage) == before
+    assert (1, 99, NOW) in content(service.storage)["leads_deleted"]
 
 
 def test_a_copy_that_is_interrupted_leaves_nothing(
