@@ -11,6 +11,7 @@ from peewee import Model
 
 from leads_service import create_app
 from leads_service.copying import copy
+from leads_service.exceptions import StorageUnusableError
 from leads_service.state import AppState, state_of
 from leads_service.storage import models, open_storage
 from leads_service.storage.base import Storage
@@ -129,6 +130,19 @@ def test_an_id_that_no_sequence_gave(service: AppState, alice: Caller, copied: A
 def test_a_target_that_has_data(run: Run, alice: Caller, copied: AppState, target_url: str) -> None:
     copied.accounts.add_user("carol")
     assert_refused(run("copy", "--to", target_url, code=1), "has data already")
+    assert [user["name"] for user in copied.accounts.users()] == ["carol"]
+
+
+def test_a_target_that_gets_data_just_before(
+    service: AppState, alice: Caller, copied: AppState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def migrate(intact: Any = copied.storage.migrate) -> None:
+        intact()
+        copied.accounts.add_user("carol")
+
+    monkeypatch.setattr(copied.storage, "migrate", migrate)
+    with pytest.raises(StorageUnusableError, match="has data already"):
+        copy(service.storage, copied.storage, lambda _: None)
     assert [user["name"] for user in copied.accounts.users()] == ["carol"]
 
 
