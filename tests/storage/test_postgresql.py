@@ -8,6 +8,7 @@ from threading import Barrier
 
 import pytest
 
+from leads_service._compat.peewee import execute
 from leads_service.exceptions import (
     CommitOutcomeUnknownError,
     ConfigError,
@@ -41,12 +42,25 @@ def break_connections(folder: Path) -> None:
     postgres.terminate(postgres.server(), postgres_name(folder))
 
 
+def backend_of(storage: PostgresqlStorage) -> int:
+    """Return the id of the server's process that this thread is connected to."""
+    return int(execute(storage.database, "SELECT pg_backend_pid()").fetchone()[0])
+
+
 def test_a_connection_that_broke_while_idle_is_replaced(storage: Storage, tmp_path: Path) -> None:
     lead = insert(storage)
     storage.close()
     break_connections(tmp_path)
     storage.connect()
     assert leads_of(storage) == [lead]
+
+
+def test_no_connection_survives_a_dispose(storage: Storage) -> None:
+    """Or the processes that are forked after it would share it."""
+    assert isinstance(storage, PostgresqlStorage)
+    before = backend_of(storage)
+    storage.dispose()
+    assert backend_of(storage) != before
 
 
 def test_a_connection_that_breaks_in_use_fails_once(storage: Storage, tmp_path: Path) -> None:

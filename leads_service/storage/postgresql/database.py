@@ -168,10 +168,10 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
 
     def close_for_good(self) -> None:
         """Close this thread's connection and the idle ones."""
+        self.close()  # which makes it an idle one
         with self._pool_lock:
             while self._idle:
                 self._idle.pop().close()
-        self.close()
 
     def _connect_in_turn(self) -> Connection:
         """Connect; fail at once while another thread finds out whether the server is back.
