@@ -11,7 +11,7 @@ it no choice:
 """
 
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -31,6 +31,7 @@ from leads_service.storage.queries import (
 )
 
 MOST = SQL("201")  # leads of a page, and one that tells whether there is another
+FEW = SQL("4")  # leads of a score; with fewer, a page of more scores is read, with more, more leads
 
 
 def select_page(names: Collection[str]) -> Query:
@@ -48,22 +49,34 @@ def select_page(names: Collection[str]) -> Query:
 def _by_score(names: Collection[str], equal: int) -> Query:
     """Return the query for leads with bounds on the score: of the newest of each score.
 
-    As on SQLite, a range of an index is in order of time only for one score.
+    As on SQLite, a range of an index is in order of time only for one score. A few leads of each
+    score tell from which time on the page's leads are; without that, a page of each one would be
+    read (``benchmarks/plans.py``).
     """
-    low, high = SCORE_RANGE
-    scores = fn.generate_series(
-        parameter(low).cast("bigint"), parameter(high).cast("bigint")
-    ).alias("points")
     one = Lead.alias("one")
-    of_one_score = one.select(*(getattr(one, name) for name in FIELDS)).where(
-        conditions(one, names) & (one.score == SQL("points"))
-    )
-    of_one_score = _ordered(of_one_score, one, equal).limit(MOST).alias("of_one")
-    page = Select(
-        [Join(scores, of_one_score, JOIN.LATERAL, on=SQL("true"))],
-        [getattr(of_one_score.c, name) for name in FIELDS],
-    ).order_by(of_one_score.c.created_at.desc(), of_one_score.c.id.desc())
+    of_one_score = conditions(one, names) & (one.score == SQL("points"))
+    few = one.select(one.created_at, one.id).where(of_one_score)
+    few = _newest_of_scores(_ordered(few, one, equal).limit(FEW), ("created_at",))
+    since = fn.COALESCE(few.limit(SQL("1")).offset(parameter("limit")), SQL("''"))
+    leads = one.select(*(getattr(one, name) for name in FIELDS))
+    leads = leads.where(of_one_score & (one.created_at >= since))
+    page = _newest_of_scores(_limited(_ordered(leads, one, equal)), FIELDS)
     return page.limit(parameter("limit"))
+
+
+def _newest_of_scores(of_one: Query, names: Iterable[str]) -> Query:
+    """Return the query for columns of the leads of each score in the range, newest first.
+
+    Args:
+        of_one: The query for the leads with the score ``points``.
+        names: The columns.
+    """
+    low, high = (parameter(name).cast("bigint") for name in SCORE_RANGE)
+    scores = fn.generate_series(low, high).alias("points")
+    leads = of_one.alias("of_one")
+    columns = [getattr(leads.c, name) for name in names]
+    query = Select([Join(scores, leads, JOIN.LATERAL, on=SQL("true"))], columns)
+    return query.order_by(leads.c.created_at.desc(), leads.c.id.desc())
 
 
 def _ordered(query: Query, lead: Any, equal: int) -> Query:
