@@ -7,7 +7,9 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from peewee import PostgresqlDatabase
 
+from leads_service._compat.peewee import execute
 from leads_service.exceptions import (
     CommitOutcomeUnknownError,
     ConfigError,
@@ -134,6 +136,24 @@ def test_a_walk_misses_no_lead_while_others_commit_late(storage: Storage, tmp_pa
             service.create(1, {"company_id": 2})
     other.dispose()
     assert seen == sorted(there, reverse=True)
+
+
+@pytest.mark.parametrize("begin", ["", "BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"])
+def test_a_page_leaves_the_settings_of_a_host_alone(tmp_path: Path, begin: str) -> None:
+    """It needs one of its own, in the host's transaction as well, which goes on afterwards."""
+    database = PostgresqlDatabase(postgres_url(tmp_path), prefer_psycopg3=True)
+    storage = open_storage(database)
+    storage.migrate()
+    storage.connect()
+    if begin:
+        execute(database, begin)
+    lead = insert(storage)
+    assert leads_of(storage) == [lead]
+    assert execute(database, "SHOW enable_sort").fetchone() == ("on",)
+    if begin:
+        execute(database, "ROLLBACK")
+    assert leads_of(storage) == ([] if begin else [lead])
+    storage.close()
 
 
 def leads_of_page(data: str) -> list[dict[str, int]]:

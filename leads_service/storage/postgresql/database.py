@@ -42,12 +42,11 @@ DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "10000",
 }
-# What the server does unless the URL says otherwise. Pages are planned for one index each, whatever
-# the statistics say (pages.py); to compile a statement takes longer than to run it.
+# What the server does unless the URL says otherwise. Without sorts, pages are planned for one index
+# each, whatever the statistics say (pages.py); to compile a statement takes longer than to run it.
 SETTINGS = {
     "client_min_messages": "warning",
     "default_transaction_isolation": "read\\ committed",
-    "enable_bitmapscan": "off",
     "enable_sort": "off",
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",

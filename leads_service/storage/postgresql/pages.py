@@ -1,13 +1,14 @@
 """The query of a page on PostgreSQL, in such a form that only the right index serves it.
 
 PostgreSQL's planner weighs plans by statistics. For a filter that it believes to be common it walks
-the leads in order of time and tests each, which takes seconds when it is wrong. Three things leave
-it no choice:
+the leads in order of time and tests each; for one that it believes to be rare it sorts all leads
+that pass. Both take seconds when it is wrong. Two things leave it no choice:
 
-- a literal limit beside the parameter: of a parameter it assumes a tenth of the table;
 - an order of its own for each number of columns compared for equality, which only the indexes with
   as many columns have (NULLS FIRST, in the migration);
-- ``enable_sort`` and ``enable_bitmapscan`` are off for our connections (``database.SETTINGS``).
+- ``enable_sort`` is off: for all that our connections do, for a page on a host's.
+
+``benchmarks/plans.py`` measures it, with the settings of ours and in a host.
 """
 
 import operator
@@ -30,7 +31,7 @@ from leads_service.storage.queries import (
     truncate_page,
 )
 
-MOST = SQL("201")  # leads of a page, and one that tells whether there is another
+PLANNED_LOCALLY = "SET LOCAL enable_sort = off"
 FEW = SQL("4")  # leads of a score; with fewer, a page of more scores is read, with more, more leads
 
 
@@ -43,7 +44,8 @@ def select_page(names: Collection[str]) -> Query:
     equal = sum(FILTERS[name].condition is operator.eq for name in names if name in FILTERS)
     if SCORE_RANGE[0] in names:
         return _by_score(names, equal + 1)
-    return _limited(_ordered(Lead.select(*columns()).where(conditions(Lead, names)), Lead, equal))
+    page = _ordered(Lead.select(*columns()).where(conditions(Lead, names)), Lead, equal)
+    return page.limit(parameter("limit"))
 
 
 def _by_score(names: Collection[str], equal: int) -> Query:
@@ -60,8 +62,8 @@ def _by_score(names: Collection[str], equal: int) -> Query:
     since = fn.COALESCE(few.limit(SQL("1")).offset(parameter("limit")), SQL("''"))
     leads = one.select(*(getattr(one, name) for name in FIELDS))
     leads = leads.where(of_one_score & (one.created_at >= since))
-    page = _newest_of_scores(_limited(_ordered(leads, one, equal)), FIELDS)
-    return page.limit(parameter("limit"))
+    leads = _ordered(leads, one, equal).limit(parameter("limit"))
+    return _newest_of_scores(leads, FIELDS).limit(parameter("limit"))
 
 
 def _newest_of_scores(of_one: Query, names: Iterable[str]) -> Query:
@@ -84,11 +86,6 @@ def _ordered(query: Query, lead: Any, equal: int) -> Query:
     created_at = lead.created_at.desc(nulls="last") if equal else lead.created_at.desc()
     lead_id = lead.id.desc(nulls="last") if equal > 1 else lead.id.desc()
     return query.order_by(created_at, lead_id)
-
-
-def _limited(query: Query) -> Query:
-    inner = query.limit(MOST).alias("newest")
-    return Select([inner], [getattr(inner.c, name) for name in FIELDS]).limit(parameter("limit"))
 
 
 def page_of(rows: Sequence[tuple[Any, ...]], limit: int, max_bytes: int) -> Page:

@@ -50,6 +50,16 @@ INSERT_STAGED = (
     f" SELECT {', '.join(STAGED_COLUMNS)} FROM leads_staged ORDER BY created_at, ctid"
 )
 
+# Several statements are one round trip.
+IN_OWN_TRANSACTION = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode(),
+    b"ROLLBACK",
+)
+IN_HOSTS_TRANSACTION = (
+    f"SAVEPOINT leads_page; {pages.PLANNED_LOCALLY}".encode(),
+    b"ROLLBACK TO SAVEPOINT leads_page; RELEASE SAVEPOINT leads_page",
+)
+
 
 class PostgresqlStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee PostgresqlDatabase, such as a host's."""
@@ -131,8 +141,25 @@ class PostgresqlStorage(DatabaseStorage):
         names = frozenset(values)
         if names not in self._pages:
             self._pages[names] = Statement(self.database, pages.select_page(names))
-        rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        with self.planned_for_pages():
+            rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
         return pages.page_of(rows, limit, max_bytes)
+
+    @contextmanager
+    def planned_for_pages(self) -> Iterator[None]:
+        """Let the block's queries be planned as ``pages`` needs it, and the host's as before.
+
+        What is set is undone with the transaction, or with the savepoint in the host's.
+        """
+        with storage_errors, translated_errors:
+            connection = self._connection
+            is_open = connection.info.transaction_status != TransactionStatus.IDLE
+            begin, end = IN_HOSTS_TRANSACTION if is_open else IN_OWN_TRANSACTION
+            connection.execute(begin)
+            try:
+                yield
+            finally:
+                connection.execute(end)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
@@ -298,6 +325,11 @@ class PostgresqlUrlStorage(PostgresqlStorage):
         database = Postgres(url, lock_timeout=busy_timeout)
         super().__init__(database)
         self.location = location_of(url)
+
+    @contextmanager
+    def planned_for_pages(self) -> Iterator[None]:
+        """Do nothing: all queries of our own connections are planned so."""
+        yield
 
     def autocommitting(self) -> AbstractContextManager[None]:
         """Run the block's one statement without BEGIN and COMMIT: two round trips less."""
