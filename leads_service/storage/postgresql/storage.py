@@ -28,6 +28,8 @@ CREATE_HISTORY = (
     "CREATE TABLE IF NOT EXISTS leads_migration"
     ' (name text COLLATE "C" PRIMARY KEY, applied text NOT NULL)',
 )
+# Where Peewee would look into the schema "public" only, whatever the search_path is.
+FIND_HISTORY = "SELECT 1 WHERE to_regclass('leads_migration') IS NOT NULL"
 # Of the advisory lock that one migration holds: "leads" in ASCII.
 MIGRATION_LOCK = 0x6C65616473
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
@@ -37,6 +39,14 @@ NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 NOT_PSYCOPG_3 = (
     "the PostgresqlDatabase is not connected by psycopg 3; create it with prefer_psycopg3=True"
 )
+MAY_CREATE = """
+    SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE'), current_user
+"""
+NOT_ALLOWED = (
+    'cannot use {0}: "{1}" may not create tables in the schema {2}; '
+    'GRANT CREATE ON SCHEMA {2} TO "{1}"'
+)
+NO_SCHEMA = "cannot use {}: the schema of its search_path does not exist; CREATE SCHEMA"
 NOTHING = "there is no store at {} yet; nothing to check"
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
 # The columns have the table's types, but not its constraints, which the INSERT checks.
@@ -65,7 +75,7 @@ class PostgresqlStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee PostgresqlDatabase, such as a host's."""
 
     database: PostgresqlDatabase
-    migrations = Migrations(scripts, CREATE_HISTORY)
+    migrations = Migrations(scripts, CREATE_HISTORY, FIND_HISTORY)
 
     def __init__(self, database: PostgresqlDatabase):
         super().__init__(database)
@@ -265,7 +275,17 @@ class PostgresqlStorage(DatabaseStorage):
     # Schema
 
     def lock_schema(self) -> None:
-        """Wait until no other process migrates."""
+        """Wait until no other process migrates.
+
+        Raises:
+            StorageUnusableError: The role may not create tables, as others than the database's
+                owner since PostgreSQL 15.
+        """
+        ((schema, is_allowed, role),) = self._rows_of(MAY_CREATE)
+        if schema is None:
+            raise StorageUnusableError(NO_SCHEMA.format(self.location))
+        if not is_allowed:
+            raise StorageUnusableError(NOT_ALLOWED.format(self.location, role, schema))
         self._set("lock_timeout", f"{MIGRATION_TIMEOUT}s")
         self._set("statement_timeout", 0)
         execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
