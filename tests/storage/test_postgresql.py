@@ -150,7 +150,7 @@ def test_a_walk_misses_no_lead_while_others_commit_late(storage: Storage, tmp_pa
 @pytest.mark.parametrize("begin", ["", "BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"])
 def test_a_page_leaves_the_settings_of_a_host_alone(tmp_path: Path, begin: str) -> None:
     """It needs one of its own, in the host's transaction as well, which goes on afterwards."""
-    database = PostgresqlDatabase(postgres_url(tmp_path), prefer_psycopg3=True)
+    database = PostgresqlDatabase(postgres_url(tmp_path), prefer_psycopg3=True, prepare_threshold=0)
     storage = open_storage(database)
     storage.migrate()
     storage.connect()

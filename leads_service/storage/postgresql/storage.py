@@ -60,7 +60,7 @@ INSERT_STAGED = (
     f" SELECT {', '.join(STAGED_COLUMNS)} FROM leads_staged ORDER BY created_at, ctid"
 )
 
-# Several statements are one round trip.
+# Several statements are one round trip; they can't be prepared, as a host may have all of its be.
 IN_OWN_TRANSACTION = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode(),
     b"ROLLBACK",
@@ -165,11 +165,11 @@ class PostgresqlStorage(DatabaseStorage):
             connection = self._connection
             is_open = connection.info.transaction_status != TransactionStatus.IDLE
             begin, end = IN_HOSTS_TRANSACTION if is_open else IN_OWN_TRANSACTION
-            connection.execute(begin)
+            connection.execute(begin, prepare=False)
             try:
                 yield
             finally:
-                connection.execute(end)
+                connection.execute(end, prepare=False)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
