@@ -61,14 +61,8 @@ INSERT_STAGED = (
 )
 
 # Several statements are one round trip; they can't be prepared, as a host may have all of its be.
-IN_OWN_TRANSACTION = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode(),
-    b"ROLLBACK",
-)
-IN_HOSTS_TRANSACTION = (
-    f"SAVEPOINT leads_page; {pages.PLANNED_LOCALLY}".encode(),
-    b"ROLLBACK TO SAVEPOINT leads_page; RELEASE SAVEPOINT leads_page",
-)
+BEGIN_PAGE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode()
+BEGIN_PAGE_IN_HOSTS = f"SHOW enable_sort; {pages.PLANNED_LOCALLY}".encode()
 
 
 class PostgresqlStorage(DatabaseStorage):
@@ -159,17 +153,21 @@ class PostgresqlStorage(DatabaseStorage):
     def planned_for_pages(self) -> Iterator[None]:
         """Let the block's queries be planned as ``pages`` needs it, and the host's as before.
 
-        What is set is undone with the transaction, or with the savepoint in the host's.
+        Nothing is rolled back: for psycopg, that ends all prepared statements of the connection.
         """
         with storage_errors, translated_errors:
             connection = self._connection
             is_open = connection.info.transaction_status != TransactionStatus.IDLE
-            begin, end = IN_HOSTS_TRANSACTION if is_open else IN_OWN_TRANSACTION
-            connection.execute(begin, prepare=False)
+            begin = connection.execute(
+                BEGIN_PAGE_IN_HOSTS if is_open else BEGIN_PAGE, prepare=False
+            )
+            end = f"SET LOCAL enable_sort = {begin.fetchall()[0][0]}" if is_open else "COMMIT"
             try:
                 yield
             finally:
-                connection.execute(end, prepare=False)
+                # A transaction that has failed undoes it when the host ends it.
+                if not is_open or connection.info.transaction_status == TransactionStatus.INTRANS:
+                    connection.execute(end.encode(), prepare=False)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
