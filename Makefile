@@ -66,9 +66,10 @@ check-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/pytest --numprocesses auto -m "not slow and not hypothesis" $(HOST_TESTS)
 
 ## Compare the service with its peers, and write benchmarks/results.md
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/pieces.py
+	$(BIN)/python benchmarks/plans.py
 
 ## Remove what was installed and built
 clean:

@@ -4,10 +4,11 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from contenders import OURS, SERVE, ours
@@ -115,11 +116,16 @@ def _slowest(client: _Client, own: int, samples: int) -> tuple[float, str, int]:
 
 def _queries(own: int) -> Iterator[str]:
     """Yield every filter and pair of filters, for the first page and for a deep one."""
-    single = [(name, value) for name, values in VALUES.items() for value in values]
-    pairs = [pair for pair in itertools.combinations(single, 2) if pair[0][0] != pair[1][0]]
-    for filters in (*((one,) for one in single), *pairs):
+    for filters in one_or_two(VALUES):
         for cursor in ({}, {"cursor": own // 50}):
             yield urlencode([*filters, *cursor.items()])
+
+
+def one_or_two(values: Mapping[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """Yield every filter and every pair of filters, each with every one of its values."""
+    single = [(name, value) for name, some in values.items() for value in some]
+    yield from ((one,) for one in single)
+    yield from (pair for pair in itertools.combinations(single, 2) if pair[0][0] != pair[1][0])
 
 
 def _one_worker(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:

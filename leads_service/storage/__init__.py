@@ -30,8 +30,11 @@ def open_storage(database: DatabaseLike, *, busy_timeout: float = 5) -> Storage:
         TypeError: ``database`` is neither a URL nor a database that an engine supports.
     """
     if isinstance(database, str):
-        open_url = SCHEMES.get(database.partition(":")[0], sqlite.open_url)
-        return open_url(database, busy_timeout)
+        # Such as postgresql+psycopg://, which the engine refuses without quoting it.
+        is_postgres = database.lower().startswith("postgres")
+        open_url = _postgresql().open_url if is_postgres else sqlite.open_url
+        storage: Storage = open_url(database, busy_timeout)
+        return storage
     if isinstance(database, DatabaseProxy):
         database = database.obj
     for kind, engine in DATABASES.items():
@@ -48,12 +51,7 @@ def _postgresql() -> Any:
     return import_extra("leads_service.storage.postgresql", "postgresql")
 
 
-# The engines, by the scheme of a URL and by the class of a caller's Peewee database.
-SCHEMES: dict[str, Callable[[str, float], Storage]] = {
-    "sqlite": sqlite.open_url,
-    "postgresql": lambda url, timeout: _postgresql().open_url(url, timeout),
-    "postgres": lambda url, timeout: _postgresql().open_url(url, timeout),
-}
+# The engines by the class of a caller's Peewee database.
 DATABASES: dict[type[Database], Callable[[Any], Storage]] = {
     SqliteDatabase: SqliteStorage,
     PostgresqlDatabase: lambda database: _postgresql().PostgresqlStorage(database),

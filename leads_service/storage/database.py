@@ -171,7 +171,7 @@ class DatabaseStorage(ABC):
     def exists(self) -> bool:
         """Return whether the database exists and has this package's tables."""
         with self.unusable(), self.opened():
-            return bool(self.database.table_exists("leads_migration"))
+            return self.migrations.exist(self.database)
 
     def migrate(self) -> list[str]:
         """Apply the pending migrations; return their names."""

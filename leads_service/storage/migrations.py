@@ -21,17 +21,23 @@ from leads_service.lead import timestamp, utc_now
 class Migrations:
     """The migrations of an engine."""
 
-    def __init__(self, scripts: ModuleType, history: Iterable[str]):
+    def __init__(self, scripts: ModuleType, history: Iterable[str], find: str):
         """Find the scripts.
 
         Args:
             scripts: The package whose modules they are.
             history: The statements that create the table ``leads_migration`` if there is none.
+            find: The query that has a row if there is one.
         """
         (folder,) = scripts.__path__
         self.names = sorted(file.stem for file in Path(folder).glob("[0-9]*.py"))
         self._package = scripts.__name__
         self._history = history
+        self._find = find
+
+    def exist(self, database: Database) -> bool:
+        """Return whether the database has the table of migrations; raises PeeweeException."""
+        return execute(database, self._find).fetchone() is not None
 
     def pending(self, database: Database, location: str) -> list[str]:
         """Return the names of the migrations that have not been applied.
@@ -44,7 +50,7 @@ class Migrations:
             StorageUnusableError: A migration has been applied that this version does not know.
             PeeweeException: The database can't be read.
         """
-        applied = _applied(database)
+        applied = self._applied(database)
         if unknown := sorted(applied.difference(self.names)):
             raise StorageUnusableError(
                 f"{location} has had the migration {unknown[-1]}, which this version of "
@@ -67,8 +73,7 @@ class Migrations:
             execute(database, mark, (name, timestamp(utc_now())))
         return names
 
-
-def _applied(database: Database) -> set[str]:
-    if not database.table_exists("leads_migration"):
-        return set()
-    return {name for (name,) in execute(database, "SELECT name FROM leads_migration")}
+    def _applied(self, database: Database) -> set[str]:
+        if not self.exist(database):
+            return set()
+        return {name for (name,) in execute(database, "SELECT name FROM leads_migration")}

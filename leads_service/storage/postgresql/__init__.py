@@ -3,6 +3,7 @@
 import psycopg
 
 from leads_service.exceptions import ConfigError
+from leads_service.storage.postgresql.database import has_special_characters
 from leads_service.storage.postgresql.storage import PostgresqlStorage, PostgresqlUrlStorage
 
 __all__ = ["PostgresqlStorage", "open_url"]
@@ -19,10 +20,11 @@ def open_url(url: str, busy_timeout: float) -> PostgresqlUrlStorage:
         ConfigError: The URL is not valid.
     """
     try:
-        return PostgresqlUrlStorage(url, busy_timeout=busy_timeout)
-    except psycopg.ProgrammingError as error:
-        # libpq's message may quote the URL, and with it the password.
-        raise ConfigError(
-            "LEADS_DATABASE must be postgresql://user:password@host:5432/database, with the "
-            "options of libpq behind a question mark and %XX for special characters"
-        ) from error
+        if not has_special_characters(url):
+            return PostgresqlUrlStorage(url, busy_timeout=busy_timeout)
+    except psycopg.ProgrammingError:
+        pass  # its message may quote the URL, and with it the password
+    raise ConfigError(
+        "LEADS_DATABASE must be postgresql://user:password@host:5432/database, with the "
+        "options of libpq behind a question mark and %XX for special characters"
+    )

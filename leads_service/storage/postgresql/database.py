@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from peewee import InterfaceError, OperationalError, PeeweeException, PostgresqlDatabase
@@ -42,17 +41,31 @@ DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "10000",
 }
-# What the server does unless the URL says otherwise. Pages are planned for one index each, whatever
-# the statistics say (pages.py); to compile a statement takes longer than to run it.
+# What the server does unless the URL says otherwise. Without sorts, pages are planned for one index
+# each, whatever the statistics say (pages.py); to compile a statement takes longer than to run it;
+# and the tables are found again when the role's or the database's search_path has changed.
 SETTINGS = {
     "client_min_messages": "warning",
     "default_transaction_isolation": "read\\ committed",
-    "enable_bitmapscan": "off",
     "enable_sort": "off",
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",
+    "search_path": "public",
     "statement_timeout": f"{STATEMENT_TIMEOUT}s",
 }
+# What mends a server that is not used, by a part of libpq's or the server's message. Without a
+# connection there is no SQLSTATE.
+REMEDIES = {
+    "read-only": "name the primary in LEADS_DATABASE, or all servers with commas between them",
+    "hot standby": "name the primary in LEADS_DATABASE, or all servers with commas between them",
+    "too many": "raise max_connections of the server, or CONNECTION LIMIT of the role or database",
+    "connection slots": "raise max_connections of the server",
+    "starting up": "try again when it has started",
+    "shutting down": "start it",
+    "not accepting": "try again when it takes connections",
+    "timeout": "check that it runs, and host and port in LEADS_DATABASE",
+}
+ANY_REMEDY = "check LEADS_DATABASE"
 # After these errors another connection may find a server that can write.
 MOVED_ON = ("25006", "57P01", "57P02", "57P03")
 # The class of a WARNING without a code of its own, as that of a commit that was not replicated:
@@ -197,7 +210,12 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
             self._connecting_since = None
 
     def _open(self) -> Connection:
-        connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=1)
+        try:
+            connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=1)
+        except psycopg.Error as error:
+            said = str(error)
+            remedy = next((REMEDIES[part] for part in REMEDIES if part in said), ANY_REMEDY)
+            raise psycopg.OperationalError(f"{said}; {remedy}") from error
         problem = ""
         if (version := connection.info.server_version) < OLDEST:
             problem = f"PostgreSQL {version // 10000} is too old; use 13 or newer"
@@ -276,9 +294,31 @@ def location_of(database: str) -> str:
     """Return a database's address for messages: without user, password and options.
 
     Args:
-        database: A URL, or the name of a database, which is returned as it is.
+        database: A URL or a text of settings, as libpq takes it, or the name of a database, which
+            is returned as it is.
     """
-    parts = urlsplit(database)
-    if not parts.netloc:
-        return parts.path
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if "://" not in database and "=" not in database:
+        return database
+    try:
+        given = conninfo_to_dict(database)
+    except psycopg.ProgrammingError:
+        return "the database"
+    hosts = str(given.get("host") or given.get("hostaddr") or "").split(",")
+    ports = str(given.get("port") or "").split(",")
+    if len(ports) < len(hosts):  # one for all
+        ports *= len(hosts)
+    servers = (f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
+    return f"postgresql://{','.join(servers)}/{given.get('dbname') or ''}"
+
+
+def has_special_characters(url: str) -> bool:
+    """Return whether a part of a URL seems to hold a character that should be written as %XX.
+
+    libpq takes what stands behind such a character for a host, a port or a database, and says so
+    in its messages; but it may be the end of a password.
+    """
+    given = conninfo_to_dict(url)
+    path = url.partition("://")[2].partition("?")[0].partition("/")[2]
+    ports = str(given.get("port") or "").split(",")
+    is_number = all(port.isdigit() for port in ports if port)
+    return "@" in path or "@" in str(given.get("host")) or not is_number

@@ -1,17 +1,18 @@
 """The query of a page on PostgreSQL, in such a form that only the right index serves it.
 
 PostgreSQL's planner weighs plans by statistics. For a filter that it believes to be common it walks
-the leads in order of time and tests each, which takes seconds when it is wrong. Three things leave
-it no choice:
+the leads in order of time and tests each; for one that it believes to be rare it sorts all leads
+that pass. Both take seconds when it is wrong. Two things leave it no choice:
 
-- a literal limit beside the parameter: of a parameter it assumes a tenth of the table;
 - an order of its own for each number of columns compared for equality, which only the indexes with
   as many columns have (NULLS FIRST, in the migration);
-- ``enable_sort`` and ``enable_bitmapscan`` are off for our connections (``database.SETTINGS``).
+- ``enable_sort`` is off: for all that our connections do, for a page on a host's.
+
+``benchmarks/plans.py`` measures it, with the settings of ours and in a host.
 """
 
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -30,7 +31,8 @@ from leads_service.storage.queries import (
     truncate_page,
 )
 
-MOST = SQL("201")  # leads of a page, and one that tells whether there is another
+PLANNED_LOCALLY = "SET LOCAL enable_sort = off"
+FEW = SQL("4")  # leads of a score; with fewer, a page of more scores is read, with more, more leads
 
 
 def select_page(names: Collection[str]) -> Query:
@@ -42,28 +44,41 @@ def select_page(names: Collection[str]) -> Query:
     equal = sum(FILTERS[name].condition is operator.eq for name in names if name in FILTERS)
     if SCORE_RANGE[0] in names:
         return _by_score(names, equal + 1)
-    return _limited(_ordered(Lead.select(*columns()).where(conditions(Lead, names)), Lead, equal))
+    page = _ordered(Lead.select(*columns()).where(conditions(Lead, names)), Lead, equal)
+    return page.limit(parameter("limit"))
 
 
 def _by_score(names: Collection[str], equal: int) -> Query:
     """Return the query for leads with bounds on the score: of the newest of each score.
 
-    As on SQLite, a range of an index is in order of time only for one score.
+    As on SQLite, a range of an index is in order of time only for one score. A few leads of each
+    score tell from which time on the page's leads are; without that, a page of each one would be
+    read (``benchmarks/plans.py``).
     """
-    low, high = SCORE_RANGE
-    scores = fn.generate_series(
-        parameter(low).cast("bigint"), parameter(high).cast("bigint")
-    ).alias("points")
     one = Lead.alias("one")
-    of_one_score = one.select(*(getattr(one, name) for name in FIELDS)).where(
-        conditions(one, names) & (one.score == SQL("points"))
-    )
-    of_one_score = _ordered(of_one_score, one, equal).limit(MOST).alias("of_one")
-    page = Select(
-        [Join(scores, of_one_score, JOIN.LATERAL, on=SQL("true"))],
-        [getattr(of_one_score.c, name) for name in FIELDS],
-    ).order_by(of_one_score.c.created_at.desc(), of_one_score.c.id.desc())
-    return page.limit(parameter("limit"))
+    of_one_score = conditions(one, names) & (one.score == SQL("points"))
+    few = one.select(one.created_at, one.id).where(of_one_score)
+    few = _newest_of_scores(_ordered(few, one, equal).limit(FEW), ("created_at",))
+    since = fn.COALESCE(few.limit(SQL("1")).offset(parameter("limit")), SQL("''"))
+    leads = one.select(*(getattr(one, name) for name in FIELDS))
+    leads = leads.where(of_one_score & (one.created_at >= since))
+    leads = _ordered(leads, one, equal).limit(parameter("limit"))
+    return _newest_of_scores(leads, FIELDS).limit(parameter("limit"))
+
+
+def _newest_of_scores(of_one: Query, names: Iterable[str]) -> Query:
+    """Return the query for columns of the leads of each score in the range, newest first.
+
+    Args:
+        of_one: The query for the leads with the score ``points``.
+        names: The columns.
+    """
+    low, high = (parameter(name).cast("bigint") for name in SCORE_RANGE)
+    scores = fn.generate_series(low, high).alias("points")
+    leads = of_one.alias("of_one")
+    columns = [getattr(leads.c, name) for name in names]
+    query = Select([Join(scores, leads, JOIN.LATERAL, on=SQL("true"))], columns)
+    return query.order_by(leads.c.created_at.desc(), leads.c.id.desc())
 
 
 def _ordered(query: Query, lead: Any, equal: int) -> Query:
@@ -71,11 +86,6 @@ def _ordered(query: Query, lead: Any, equal: int) -> Query:
     created_at = lead.created_at.desc(nulls="last") if equal else lead.created_at.desc()
     lead_id = lead.id.desc(nulls="last") if equal > 1 else lead.id.desc()
     return query.order_by(created_at, lead_id)
-
-
-def _limited(query: Query) -> Query:
-    inner = query.limit(MOST).alias("newest")
-    return Select([inner], [getattr(inner.c, name) for name in FIELDS]).limit(parameter("limit"))
 
 
 def page_of(rows: Sequence[tuple[Any, ...]], limit: int, max_bytes: int) -> Page:

@@ -28,6 +28,8 @@ CREATE_HISTORY = (
     "CREATE TABLE IF NOT EXISTS leads_migration"
     ' (name text COLLATE "C" PRIMARY KEY, applied text NOT NULL)',
 )
+# Where Peewee would look into the schema "public" only, whatever the search_path is.
+FIND_HISTORY = "SELECT 1 WHERE to_regclass('leads_migration') IS NOT NULL"
 # Of the advisory lock that one migration holds: "leads" in ASCII.
 MIGRATION_LOCK = 0x6C65616473
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
@@ -37,6 +39,14 @@ NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 NOT_PSYCOPG_3 = (
     "the PostgresqlDatabase is not connected by psycopg 3; create it with prefer_psycopg3=True"
 )
+MAY_CREATE = """
+    SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE'), current_user
+"""
+NOT_ALLOWED = (
+    'cannot use {0}: "{1}" may not create tables in the schema {2}; '
+    'GRANT CREATE ON SCHEMA {2} TO "{1}"'
+)
+NO_SCHEMA = "cannot use {}: the schema of its search_path does not exist; CREATE SCHEMA"
 NOTHING = "there is no store at {} yet; nothing to check"
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
 # The columns have the table's types, but not its constraints, which the INSERT checks.
@@ -50,12 +60,16 @@ INSERT_STAGED = (
     f" SELECT {', '.join(STAGED_COLUMNS)} FROM leads_staged ORDER BY created_at, ctid"
 )
 
+# Several statements are one round trip; they can't be prepared, as a host may have all of its be.
+BEGIN_PAGE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode()
+BEGIN_PAGE_IN_HOSTS = f"SHOW enable_sort; {pages.PLANNED_LOCALLY}".encode()
+
 
 class PostgresqlStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee PostgresqlDatabase, such as a host's."""
 
     database: PostgresqlDatabase
-    migrations = Migrations(scripts, CREATE_HISTORY)
+    migrations = Migrations(scripts, CREATE_HISTORY, FIND_HISTORY)
 
     def __init__(self, database: PostgresqlDatabase):
         super().__init__(database)
@@ -131,8 +145,29 @@ class PostgresqlStorage(DatabaseStorage):
         names = frozenset(values)
         if names not in self._pages:
             self._pages[names] = Statement(self.database, pages.select_page(names))
-        rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        with self.planned_for_pages():
+            rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
         return pages.page_of(rows, limit, max_bytes)
+
+    @contextmanager
+    def planned_for_pages(self) -> Iterator[None]:
+        """Let the block's queries be planned as ``pages`` needs it, and the host's as before.
+
+        Nothing is rolled back: for psycopg, that ends all prepared statements of the connection.
+        """
+        with storage_errors, translated_errors:
+            connection = self._connection
+            is_open = connection.info.transaction_status != TransactionStatus.IDLE
+            begin = connection.execute(
+                BEGIN_PAGE_IN_HOSTS if is_open else BEGIN_PAGE, prepare=False
+            )
+            end = f"SET LOCAL enable_sort = {begin.fetchall()[0][0]}" if is_open else "COMMIT"
+            try:
+                yield
+            finally:
+                # A transaction that has failed undoes it when the host ends it.
+                if not is_open or connection.info.transaction_status == TransactionStatus.INTRANS:
+                    connection.execute(end.encode(), prepare=False)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
@@ -244,7 +279,17 @@ class PostgresqlStorage(DatabaseStorage):
     # Schema
 
     def lock_schema(self) -> None:
-        """Wait until no other process migrates."""
+        """Wait until no other process migrates.
+
+        Raises:
+            StorageUnusableError: The role may not create tables, as others than the database's
+                owner since PostgreSQL 15.
+        """
+        ((schema, is_allowed, role),) = self._rows_of(MAY_CREATE)
+        if schema is None:
+            raise StorageUnusableError(NO_SCHEMA.format(self.location))
+        if not is_allowed:
+            raise StorageUnusableError(NOT_ALLOWED.format(self.location, role, schema))
         self._set("lock_timeout", f"{MIGRATION_TIMEOUT}s")
         self._set("statement_timeout", 0)
         execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
@@ -304,6 +349,11 @@ class PostgresqlUrlStorage(PostgresqlStorage):
         database = Postgres(url, lock_timeout=busy_timeout)
         super().__init__(database)
         self.location = location_of(url)
+
+    @contextmanager
+    def planned_for_pages(self) -> Iterator[None]:
+        """Do nothing: all queries of our own connections are planned so."""
+        yield
 
     def autocommitting(self) -> AbstractContextManager[None]:
         """Run the block's one statement without BEGIN and COMMIT: two round trips less."""

@@ -64,6 +64,8 @@ CREATE_HISTORY = (
     "CREATE UNIQUE INDEX IF NOT EXISTS leads_migration_name ON leads_migration (name)",
 )
 
+FIND_HISTORY = "SELECT 1 FROM sqlite_master WHERE name = 'leads_migration'"
+
 WAL_RESET_WARNING = " (has the WAL-reset bug: let no other program write to the file)"
 
 
@@ -71,7 +73,7 @@ class SqliteStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee SqliteDatabase, such as a host's."""
 
     database: SqliteDatabase
-    migrations = Migrations(scripts, CREATE_HISTORY)
+    migrations = Migrations(scripts, CREATE_HISTORY, FIND_HISTORY)
 
     def __init__(self, database: SqliteDatabase):
         super().__init__(database)
