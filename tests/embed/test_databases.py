@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from peewee import Database, DatabaseProxy, OperationalError, SqliteDatabase
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+from sqlalchemy import Column, Integer, MetaData, NullPool, Table, create_engine
 
 from leads_service import init_app
 from leads_service._compat.peewee import execute, sqlite_connection
@@ -118,7 +118,7 @@ def test_a_host_under_alembic(database: Database, engine_name: str) -> None:
     Table("employee", hosts, Column("id", Integer, primary_key=True))
 
     def differences(**options: Any) -> set[tuple[str, str]]:
-        with create_engine(url).connect() as connection:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
             context = MigrationContext.configure(connection, opts=options)
             return {(what, on.name) for what, on in compare_metadata(context, hosts)}
 
