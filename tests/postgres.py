@@ -156,20 +156,27 @@ def drop(url: str, name: str) -> None:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
 
+def admit(url: str, *, is_admitted: bool) -> None:
+    """Let a database take new connections, or not."""
+    name = urlsplit(url).path[1:]
+    with psycopg.connect(named(url, "postgres"), autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {is_admitted}'.encode())
+
+
 def empty(url: str) -> None:
-    """Delete all rows, and let ids begin anew."""
+    """Delete all rows, and let ids begin anew; where there are few rows, TRUNCATE takes longer."""
+    tables = ("token", "user", "lead", "idempotency", "deleted")
+    delete = [f"DELETE FROM leads_{table}" for table in tables]  # noqa: S608  # ours
+    restart = [f"ALTER SEQUENCE leads_{table}_id_seq RESTART" for table in tables[:3]]
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "TRUNCATE leads_user, leads_token, leads_lead, leads_idempotency, leads_deleted"
-            " RESTART IDENTITY"
-        )
+        connection.execute("; ".join(delete + restart).encode())
 
 
 @contextmanager
-def scratch() -> Iterator[str]:
+def scratch(encoding: str = "UTF8") -> Iterator[str]:
     """Have an empty database for the block, and its URL."""
     name = f"leads_scratch_{os.getpid()}"
-    yield create(server(), name)
+    yield create(server(), name, encoding)
     drop(server(), name)
 
 

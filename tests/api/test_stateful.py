@@ -255,7 +255,7 @@ def test_any_sequence(url: str, engine_name: str, tmp_path: Path) -> None:
 
     Machine.url, Machine.clear = url, staticmethod(clear)
     chosen = settings(
-        max_examples=int(EXAMPLES or 60),
+        max_examples=int(EXAMPLES or 30),
         stateful_step_count=30,
         derandomize=EXAMPLES is None,
         database=None,

@@ -1,12 +1,16 @@
 """The storage engines that the tests in this folder run on; a further one is a line in ENGINES."""
 
+import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import cache
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from peewee import PostgresqlDatabase, SqliteDatabase
@@ -22,6 +26,8 @@ class Engine(NamedTuple):
     Attributes:
         open: Returns a storage on the database that a folder stands for, which need not exist, with
             a busy timeout of 0. Called again, it returns one as another process would have it.
+        migrated: Lets a folder stand for a database that is migrated and empty for the block, at
+            the end of which nobody uses it. To migrate one takes longer than most tests.
         locked: Holds the write lock of that database for the block, over another connection.
         full: Leaves no room on that database's disk for the block; None if that can't be had.
         unreachable: Ways to put a database that nobody uses out of reach, by name.
@@ -32,6 +38,7 @@ class Engine(NamedTuple):
     """
 
     open: Callable[[Path], Storage]
+    migrated: Callable[[Path], AbstractContextManager[None]]
     locked: Callable[[Path], AbstractContextManager[None]]
     full: Callable[[Path], AbstractContextManager[None]] | None
     unreachable: Mapping[str, Callable[[Path], None]]
@@ -42,6 +49,22 @@ class Engine(NamedTuple):
 
 def file_of(folder: Path) -> Path:
     return folder / "leads.db"
+
+
+@cache
+def migrated_file() -> bytes:
+    """Return the content of an empty store."""
+    with TemporaryDirectory() as folder:
+        storage = open_storage(f"sqlite:///{file_of(Path(folder))}")
+        storage.migrate()
+        storage.dispose()
+        return file_of(Path(folder)).read_bytes()
+
+
+@contextmanager
+def migrated_sqlite(folder: Path) -> Iterator[None]:
+    file_of(folder).write_bytes(migrated_file())
+    yield
 
 
 @contextmanager
@@ -78,6 +101,7 @@ def overwrite_half(folder: Path) -> None:
 
 
 SQLITE: dict[str, Any] = {
+    "migrated": migrated_sqlite,
     "locked": holding_sqlite_lock,
     "full": without_room,
     "unreachable": {"rubbish": replace_by_rubbish, "missing": rmtree},
@@ -86,16 +110,35 @@ SQLITE: dict[str, Any] = {
 
 
 def postgres_name(folder: Path) -> str:
-    return "leads_" + sha256(str(folder).encode()).hexdigest()[:16]
+    """Return the name of the database that a folder stands for."""
+    return (folder / "database").read_text()
 
 
 def postgres_url(folder: Path) -> str:
     """Return the URL of the database that a folder stands for; the first time, create it."""
-    made = folder / "created"
-    if not made.exists():
-        made.touch()
+    if not (folder / "database").exists():
+        (folder / "database").write_text("leads_" + sha256(str(folder).encode()).hexdigest()[:16])
         postgres.create(postgres.server(), postgres_name(folder))
     return postgres.named(postgres.server(), postgres_name(folder))
+
+
+_spare: list[str] = []  # databases that are migrated and empty
+_numbers = count(1)
+
+
+@contextmanager
+def migrated_postgres(folder: Path) -> Iterator[None]:
+    if _spare:
+        name = _spare.pop()
+    else:
+        name = f"leads_{os.getpid()}_{next(_numbers)}"
+        open_storage(postgres.create(postgres.server(), name)).migrate()
+    (folder / "database").write_text(name)
+    yield
+    postgres.admit(postgres_url(folder), is_admitted=True)
+    with suppress(psycopg.errors.UndefinedTable):  # the test has dropped it
+        postgres.empty(postgres_url(folder))
+        _spare.append(name)
 
 
 @contextmanager
@@ -105,10 +148,11 @@ def holding_postgres_locks(folder: Path) -> Iterator[None]:
 
 
 POSTGRES: dict[str, Any] = {
+    "migrated": migrated_postgres,
     "locked": holding_postgres_locks,
     "full": None,
     "unreachable": {
-        "missing": lambda folder: postgres.drop(postgres.server(), postgres_name(folder))
+        "closed": lambda folder: postgres.admit(postgres_url(folder), is_admitted=False)
     },
     "damaged": None,
     "lacks": frozenset({"back_up", "restore"}),
@@ -127,6 +171,8 @@ ENGINES = {
 }
 
 if postgres.IS_THERE:
+    import psycopg
+
     ENGINES |= {
         "PostgreSQL": Engine(
             lambda folder: open_storage(postgres_url(folder), busy_timeout=0), **POSTGRES

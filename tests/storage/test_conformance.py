@@ -180,10 +180,16 @@ def open_another(engine: Engine, folder: Path) -> Iterator[Callable[[], Storage]
 
 
 @pytest.fixture
-def storage(open_another: Callable[[], Storage]) -> Storage:
+def migrated(engine: Engine, folder: Path) -> Iterator[None]:
+    """Have a database without data."""
+    with engine.migrated(folder):
+        yield
+
+
+@pytest.fixture
+def storage(migrated: None, open_another: Callable[[], Storage]) -> Storage:
     """A storage without data, to which this thread is connected."""
     storage = open_another()
-    storage.migrate()
     storage.connect()
     return storage
 
@@ -899,12 +905,13 @@ def test_migrate_keeps_what_is_stored(storage: Storage) -> None:
 @pytest.fixture
 def empty(engine: Engine, tmp_path: Path) -> Iterator[Storage]:
     """Another database of the engine's, without data."""
-    (tmp_path / "empty").mkdir()
-    storage = engine.open(tmp_path / "empty")
-    storage.migrate()
-    with storage.opened():
-        yield storage
-    storage.dispose()
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with engine.migrated(folder):
+        storage = engine.open(folder)
+        with storage.opened():
+            yield storage
+        storage.dispose()
 
 
 def test_a_snapshot_is_of_one_moment(storage: Storage, other: Storage) -> None:
@@ -1257,14 +1264,20 @@ def test_under_a_held_write_lock(
     insert(storage)
 
 
+def where(attribute: str) -> pytest.MarkDecorator:
+    """Run a test on the engines that have this attribute."""
+    names = [name for name, engine in ENGINES.items() if getattr(engine, attribute)]
+    return pytest.mark.parametrize("engine", names, indirect=True)
+
+
 @each_method
+@where("full")
 def test_on_a_full_disk(
     storage: Storage, engine: Engine, folder: Path, tmp_path: Path, method: str
 ) -> None:
     fill(storage)
     before = content(storage)
-    if engine.full is None:
-        pytest.skip("its disk can't be filled")
+    assert engine.full is not None
     with engine.full(folder):
         run(method, engine, storage, tmp_path, "full")
     assert content(storage) == before
@@ -1299,6 +1312,7 @@ def test_without_a_connection(
 
 
 @each_method
+@where("damaged")
 def test_with_damage(
     storage: Storage, engine: Engine, folder: Path, tmp_path: Path, method: str
 ) -> None:
@@ -1310,8 +1324,7 @@ def test_with_damage(
             storage.add_token(ALICE, token(1, digest=f"{number:064}", label="x" * 100))
             storage.insert_lead(new(notes="x" * 1000), of_known_user=True)
     storage.dispose()
-    if engine.damaged is None:
-        pytest.skip("it can't be damaged")
+    assert engine.damaged is not None
     engine.damaged(folder)
     try:
         SAMPLES[method].call(storage, tmp_path / "backup")

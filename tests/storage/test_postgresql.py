@@ -308,10 +308,9 @@ def test_a_database_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_a_database_in_another_encoding(tmp_path: Path, encoding: str) -> None:
-    url = postgres.create(postgres.server(), postgres_name(tmp_path), encoding=encoding)
-    assert "create the database with ENCODING 'UTF8'" in refusal(url)
-    postgres.drop(postgres.server(), postgres_name(tmp_path))
+def test_a_database_in_another_encoding(encoding: str) -> None:
+    with postgres.scratch(encoding=encoding) as url:
+        assert "create the database with ENCODING 'UTF8'" in refusal(url)
 
 
 def alter(folder: Path, change: str) -> None:

@@ -18,7 +18,7 @@ bearer = "${TOKEN}"
 
 [generation]
 database = "none"
-max-examples = 100
+max-examples = 60
 
 [cache]
 enabled = false
