@@ -236,10 +236,11 @@ class LeadService:
     def _rescore(self, last: int, batch: int) -> list[int]:
         """Score the leads after the one with the id ``last``; return their ids, in order."""
         with self._storage.writing():
-            leads = self._storage.leads_after(last, batch, for_update=True)
+            leads = self._storage.leads_after(last, batch)
             for lead in leads:
+                # Who has changed the lead since it was read has scored it as well.
                 if (points := self._score(lead)) != lead["score"]:
-                    self._storage.set_score(lead["id"], points)
+                    self._storage.set_score(lead, points)
         return [lead["id"] for lead in leads]
 
     @retry_conflicts

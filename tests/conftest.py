@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copy
 
 import pytest
 from flask import Flask
@@ -15,9 +14,19 @@ from peewee import PostgresqlDatabase, SqliteDatabase
 from leads_service import create_app, init_app
 from leads_service.logging import logger
 from leads_service.state import AppState, state_of
-from leads_service.storage import open_storage
 from tests import postgres
-from tests.helpers import APART, Answer, Caller, Clock, Run, answer_of, caller, connect, insert
+from tests.helpers import (
+    APART,
+    Answer,
+    Caller,
+    Clock,
+    Run,
+    answer_of,
+    caller,
+    connect,
+    insert,
+    migrated_file,
+)
 
 # Each example's time depends on the machine; how many there are bounds the whole.
 settings.register_profile(
@@ -31,7 +40,12 @@ collect_ignore_glob = [] if postgres.IS_THERE else ["*/test_postgresql*.py"]
 
 # The fixtures that are SQLite's own, and the tests that run on PostgreSQL as well without them.
 OF_SQLITE = {"of_sqlite", "raw", "database_file", "newer"}
-ON_BOTH = ("tests.api.", "tests.cli.", "tests.embed.", "tests.system.test_schemathesis")
+ON_ALL = ("tests.api.", "tests.cli.", "tests.embed.", "tests.system.test_schemathesis")
+ENGINES = ["sqlite"]
+if postgres.IS_THERE:
+    ENGINES.append("postgresql")
+if postgres.has_citus():
+    ENGINES.append("citus")
 
 
 def pytest_unconfigure() -> None:
@@ -56,7 +70,11 @@ def ids_of(item: pytest.Item) -> set[str]:
 @pytest.hookimpl(trylast=True)  # of what -m has left
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # What a host's application adds does not depend on the engine.
-    items[:] = [item for item in items if not {"postgresql", "embedded"} <= ids_of(item)]
+    items[:] = [
+        item
+        for item in items
+        if "embedded" not in (ids := ids_of(item)) or ids.isdisjoint(ENGINES[1:])
+    ]
     if config.getoption("--one-each"):
         items[:] = {item.nodeid.partition("[")[0]: item for item in items}.values()
 
@@ -84,27 +102,19 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, to be copied: that takes a tenth of the time of making one."""
-    file = tmp_path_factory.mktemp("migrated") / "leads.db"
-    storage = open_storage(f"sqlite:///{file}")
-    storage.migrate()
-    storage.dispose()
-    return file
-
-
 @pytest.fixture
 def database_file(tmp_path: Path) -> Path:
     return tmp_path / "leads.db"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of HTTP and of the commands on both engines, unless they ask for SQLite's."""
+    """Run the tests of HTTP and of the commands on all engines, unless they ask for SQLite's."""
     asked = set(metafunc.fixturenames)
-    is_on_both = "engine_name" in asked and asked.isdisjoint(OF_SQLITE)
-    if postgres.IS_THERE and is_on_both and metafunc.module.__name__.startswith(ON_BOTH):
-        metafunc.parametrize("engine_name", ["sqlite", "postgresql"], indirect=True)
+    is_on_all = "engine_name" in asked and asked.isdisjoint(OF_SQLITE)
+    name = metafunc.module.__name__
+    if is_on_all and len(ENGINES) > 1 and name.startswith(ON_ALL):
+        engines = ENGINES[:2] if name.startswith("tests.embed.") else ENGINES
+        metafunc.parametrize("engine_name", engines, indirect=True)
 
 
 @pytest.fixture
@@ -120,23 +130,32 @@ def of_sqlite() -> None:
 @pytest.fixture
 def url(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """The URL of an empty store, which the current migrations have made."""
-    if engine_name == "postgresql":
-        url: str = request.getfixturevalue("postgres_url")
-        return url
-    return f"sqlite:///{tmp_path / 'leads.db'}"
-
-
-@pytest.fixture(scope="session")
-def postgres_database() -> str:
-    url = postgres.create(postgres.server(), f"leads_tests_{os.getpid()}")
-    open_storage(url).migrate()
+    if engine_name == "sqlite":
+        return f"sqlite:///{tmp_path / 'leads.db'}"
+    url: str = request.getfixturevalue(f"{engine_name}_url")
     return url
 
 
+@pytest.fixture(scope="session")
+def postgresql_database() -> str:
+    return postgres.migrated(f"leads_tests_{os.getpid()}")
+
+
 @pytest.fixture
-def postgres_url(postgres_database: str) -> Iterator[str]:
-    yield postgres_database
-    postgres.empty(postgres_database)
+def postgresql_url(postgresql_database: str) -> Iterator[str]:
+    yield postgresql_database
+    postgres.empty(postgresql_database)
+
+
+@pytest.fixture(scope="session")
+def citus_database() -> str:
+    return postgres.distributed(f"leads_citus_{os.getpid()}", of_known_users=True)
+
+
+@pytest.fixture
+def citus_url(citus_database: str) -> Iterator[str]:
+    yield citus_database
+    postgres.empty(citus_database)
 
 
 @pytest.fixture
@@ -144,14 +163,13 @@ def app(
     engine_name: str,
     url: str,
     tmp_path: Path,
-    migrated_file: Path,
     clock: Clock,
     request: pytest.FixtureRequest,
 ) -> Iterator[Flask]:
     """The service alone, or as a part of a host with a database of the host's."""
     file = tmp_path / "leads.db"
     if engine_name == "sqlite":
-        copy(migrated_file, file)
+        file.write_bytes(migrated_file())
     if getattr(request, "param", "alone") == "alone":
         app = create_app({"LEADS_DATABASE": url}, clock=clock)
     else:
@@ -163,7 +181,7 @@ def app(
         )
         init_app(app, database=database, clock=clock)
     yield app
-    if engine_name == "postgresql":
+    if engine_name != "sqlite":
         state_of(app).storage.dispose()
 
 

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.client import HTTPConnection
 from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
@@ -24,6 +26,7 @@ from peewee import Database, SqliteDatabase
 from werkzeug.test import TestResponse
 
 from leads_service.state import AppState, state_of
+from leads_service.storage import open_storage
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.sqlite.database import Sqlite
 from leads_service.storage.sqlite.storage import SqliteStorage
@@ -47,6 +50,17 @@ APART: dict[str, Any] = (
 def document(name: str) -> str:
     """Return a file of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def migrated_file() -> bytes:
+    """Return the content of an empty store: to make one takes ten times as long as to copy it."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "leads.db"
+        storage = open_storage(f"sqlite:///{file}")
+        storage.migrate()
+        storage.dispose()
+        return file.read_bytes()
 
 
 class Clock:

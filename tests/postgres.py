@@ -15,6 +15,9 @@ from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from leads_service.storage import open_storage
+from leads_service.storage.models import TABLES, TABLES_WITH_ID
+
 try:
     import psycopg
 except ModuleNotFoundError:  # the extra is not installed
@@ -118,6 +121,7 @@ class Server:
 
 
 _started: list[Server] = []
+_created: set[str] = set()  # names of databases
 
 
 @cache
@@ -131,7 +135,10 @@ def server() -> str:
 
 
 def stop_server() -> None:
-    """Stop what ``server`` has started."""
+    """Stop what ``server`` has started, or drop from the one that is given what was created."""
+    if not _started:
+        for name in _created:
+            drop(server(), name)
     while _started:
         _started.pop().remove()
 
@@ -143,11 +150,41 @@ def named(url: str, database: str) -> str:
 
 def create(url: str, name: str, encoding: str = "UTF8") -> str:
     """Create a database, in the place of one with the same name, and return its URL."""
+    _created.add(name)
     with psycopg.connect(url, autocommit=True) as connection:
         drop(url, name)
         settings = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
         connection.execute(f'CREATE DATABASE "{name}" {settings}'.encode())
     return named(url, name)
+
+
+def migrated(name: str) -> str:
+    """Create a database with our tables on ``server``, and return its URL."""
+    url = create(server(), name)
+    storage = open_storage(url)
+    storage.migrate()
+    storage.dispose()
+    return url
+
+
+@cache
+def has_citus() -> bool:
+    """Return whether the server has Citus, which the wheel has not."""
+    if not IS_THERE or not os.environ.get("LEADS_TEST_POSTGRES"):
+        return False
+    with psycopg.connect(server()) as connection:
+        return "citus" in str(connection.execute("SHOW shared_preload_libraries").fetchone())
+
+
+def distributed(name: str, *, of_known_users: bool) -> str:
+    """Do as ``migrated``, and distribute the tables, of which this node then has all shards."""
+    url = migrated(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION citus")
+    storage = open_storage(url)
+    storage.distribute(of_known_users=of_known_users)
+    storage.dispose()
+    return url
 
 
 def drop(url: str, name: str) -> None:
@@ -165,11 +202,14 @@ def admit(url: str, *, is_admitted: bool) -> None:
 
 def empty(url: str) -> None:
     """Delete all rows, and let ids begin anew; where there are few rows, TRUNCATE takes longer."""
-    tables = ("token", "user", "lead", "idempotency", "deleted")
-    delete = [f"DELETE FROM leads_{table}" for table in tables]  # noqa: S608  # ours
-    restart = [f"ALTER SEQUENCE leads_{table}_id_seq RESTART" for table in tables[:3]]
+    delete = [f"DELETE FROM {table}" for table in reversed(TABLES)]  # noqa: S608  # ours
+    restart = [
+        f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)"
+        for table in TABLES_WITH_ID
+    ]
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("; ".join(delete + restart).encode())
+        for statement in delete + restart:
+            connection.execute(statement.encode())
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""The commands ``db migrate``, ``db check`` and ``db status``."""
+"""The commands ``db migrate``, ``db check``, ``db status`` and ``db distribute``."""
 
 import click
 from flask.cli import AppGroup
 
+from leads_service.cli.base import ready_state
 from leads_service.exceptions import StorageUnusableError
 from leads_service.state import current_state
 
@@ -38,6 +39,24 @@ def check() -> None:
             f"{state.storage.location} is damaged, or no database; restore a backup{remedy}"
         )
     click.echo("ok")
+
+
+@db.command("distribute")
+def distribute() -> None:
+    """Distribute the tables over the nodes of a cluster of Citus, by user.
+
+    Do it before there are many leads, or stop the server first: writes wait while it runs. Restart
+    the server afterwards.
+
+    \b
+    Example:  leads-service db distribute
+    """
+    state = ready_state()
+    distributed = state.storage.distribute(of_known_users=state.takes_tokens)
+    for name in distributed:
+        click.echo(f"distributed {name}")
+    if not distributed:
+        click.echo("The tables are distributed already.")
 
 
 @db.command("status")

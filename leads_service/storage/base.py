@@ -148,6 +148,19 @@ class Storage(Protocol):
             StorageUnusableError: The schema is newer than this code, or it can't be read.
         """
 
+    def distribute(self, *, of_known_users: bool) -> list[str]:
+        """Distribute the tables over the nodes of a cluster, by the users who own what they hold.
+
+        Args:
+            of_known_users: Whether every owner of leads has to be one of ``users``.
+
+        Returns:
+            The names of the tables that were not distributed before.
+
+        Raises:
+            StorageUnusableError: The engine has no cluster, or a node can't be used.
+        """
+
     # One user's leads
 
     def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
@@ -248,19 +261,23 @@ class Storage(Protocol):
             of ``users``), and the fields in the order of ``names``.
         """
 
-    def leads_after(
-        self, lead_id: int, limit: int, *, for_update: bool = False
-    ) -> list[dict[str, Any]]:
+    def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
         """Return up to ``limit`` leads of all users with higher ids, in the order of their ids.
 
         Args:
             lead_id: The id that theirs exceed.
             limit: The maximum number of leads.
-            for_update: Whether nobody else may change the leads until the transaction ends.
         """
 
-    def set_score(self, lead_id: int, score: int) -> None:
-        """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
+    def set_score(self, lead: Mapping[str, Any], score: int) -> None:
+        """Set the score of a lead; its other fields, ``updated_at`` included, stay.
+
+        Nothing is changed if somebody else has changed the lead or deleted it.
+
+        Args:
+            lead: All its fields, as they were read.
+            score: The score.
+        """
 
     def move_leads(
         self,
@@ -357,9 +374,10 @@ class Storage(Protocol):
         """Return the record of a user's key that was used after ``since``; None without one."""
 
     def claim_key(self, user_id: int, key: str, digest: str, now: str, since: str) -> int | None:
-        """Store a user's key, unless it was used after ``since``; delete some expired keys.
+        """Store a user's key, unless it was used after ``since``; delete some expired ones.
 
-        If another transaction is storing the same key, its end is waited for.
+        An engine deletes expired keys of the user's, or of everybody's. If another transaction is
+        storing the same key, its end is waited for.
 
         Args:
             user_id: Whose key.

@@ -1,11 +1,11 @@
 """The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, Value, fn
+from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
 
 from leads_service._compat.peewee import execute, translated_errors
 from leads_service.exceptions import (
@@ -69,7 +69,6 @@ class DatabaseStorage(ABC):
         self._lead_for_update = self._statement(self.locking(queries.select_lead()))
         self._update = self._statement(queries.update_lead())
         self._delete = self._statement(queries.delete_lead())
-        self._move_lead = self._statement(queries.move_lead())
         self._position = self._statement(queries.select_position(Lead))
         self._former_position = self._statement(queries.select_position(DeletedLead))
         self._keep_position = self._statement(queries.keep_position())
@@ -77,9 +76,7 @@ class DatabaseStorage(ABC):
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
         self._claim_key = self._statement(queries.claim_key(self.next_lead_id))
-        self._sweep_keys = self._statement(
-            queries.sweep_keys(self.locking(queries.expired_keys(), "FOR UPDATE SKIP LOCKED"))
-        )
+        self._sweep_keys = self._statement(self.sweep_keys())
 
     def _statement(self, query: Any) -> Statement:
         return Statement(self.database, query)
@@ -208,6 +205,10 @@ class DatabaseStorage(ABC):
     def next_lead_id(self) -> Any:
         """The expression for the id of the lead that is inserted next."""
 
+    def sweep_keys(self) -> Any:
+        """Return the query that deletes up to ``limit`` keys which have expired at ``since``."""
+        return queries.sweep_keys(queries.expired_keys())
+
     @abstractmethod
     def no_wait(self) -> AbstractContextManager[None]:
         """Make writes in the block fail at once if the database is locked."""
@@ -278,17 +279,15 @@ class DatabaseStorage(ABC):
         with storage_errors, translated_errors:  # the second for what is raised while rows are read
             yield from query.execute(self.database).iterator()
 
-    def leads_after(
-        self, lead_id: int, limit: int, *, for_update: bool = False
-    ) -> list[dict[str, Any]]:
+    def leads_after(self, lead_id: int, limit: int) -> list[dict[str, Any]]:
         """Return up to ``limit`` leads of all users with higher ids, in the order of their ids."""
         leads = Lead.select(*queries.columns()).where(Lead.id > lead_id)
-        leads = leads.order_by(Lead.id).limit(limit)
-        return [_lead(row) for row in self._rows(self.locking(leads) if for_update else leads)]
+        return [_lead(row) for row in self._rows(leads.order_by(Lead.id).limit(limit))]
 
-    def set_score(self, lead_id: int, score: int) -> None:
-        """Set the score of a lead; its other fields, ``updated_at`` included, stay."""
-        self._run(Lead.update(score=score).where(Lead.id == lead_id))
+    def set_score(self, lead: Mapping[str, Any], score: int) -> None:
+        """Set the score of a lead, unless it has been changed; its other fields stay."""
+        same = [getattr(Lead, name) == lead[name] for name in ("user_id", "id", "updated_at")]
+        self._run(Lead.update(score=score).where(*same))
 
     def move_leads(
         self,
@@ -301,39 +300,37 @@ class DatabaseStorage(ABC):
         own = Lead.select(Lead.id).where(Lead.user_id == old, *queries.where(filters))
         ids = [lead_id for (lead_id,) in self._rows(self.locking(own))]
         with self.reindexing(len(ids)):
-            for first in range(0, len(ids), MOVE_BATCH):
-                self._move(old, new, ids[first : first + MOVE_BATCH], change)
-        self._share_keys(old, new)
+            for batch in _batches(ids):
+                self._move(old, new, batch, change)
+        self._share_keys(old, new, frozenset(ids))
         return len(ids)
 
     def _move(
         self,
         old: int,
         new: int,
-        ids: list[int],
+        ids: Sequence[int],
         change: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> None:
-        leads = Lead.select(*queries.columns()).where(Lead.user_id == old, Lead.id.in_(ids))
-        for row in self._rows(leads):
-            self._move_lead.rows({**change(_lead(row)), "user_id": new, "old_user_id": old})
+        # No statement concerns the rows of two users: they may lie on two servers.
+        own = (Lead.user_id == old) & Lead.id.in_(ids)
+        leads = [_lead(row) for row in self._rows(Lead.select(*queries.columns()).where(own))]
+        self._run(Lead.delete().where(own))
+        self._run(Lead.insert_many({**change(lead), "user_id": new} for lead in leads))
         # To the old owner's cursors the leads are deleted. To the new owner's they exist, again if
         # they were theirs before.
-        kept = [DeletedLead.user_id, DeletedLead.id, DeletedLead.created_at]
-        moved = Lead.select(Value(old), Lead.id, Lead.created_at)
-        moved = moved.where(Lead.user_id == new, Lead.id.in_(ids))
-        self._run(DeletedLead.insert_from(moved, kept).on_conflict_ignore())
+        kept = [{name: lead[name] for name in ("user_id", "id", "created_at")} for lead in leads]
+        self._run(DeletedLead.insert_many(kept).on_conflict_ignore())
         back = DeletedLead.delete().where(DeletedLead.user_id == new, DeletedLead.id.in_(ids))
         self._run(back)
 
-    def _share_keys(self, old: int, new: int) -> None:
-        """Copy to ``new`` the keys of ``old`` that created leads which ``new`` owns now."""
-        made = [Idempotency.key, Idempotency.digest, Idempotency.lead_id, Idempotency.created_at]
-        moved = Lead.select(SQL("1")).where(Lead.user_id == new, Lead.id == Idempotency.lead_id)
-        keys = Idempotency.select(Value(new), *made).where(
-            Idempotency.user_id == old, fn.EXISTS(moved)
-        )
-        shared = Idempotency.insert_from(keys, [Idempotency.user_id, *made])
-        self._run(shared.on_conflict_ignore())
+    def _share_keys(self, old: int, new: int, ids: Container[int]) -> None:
+        """Copy to ``new`` the keys of ``old`` that created the leads with these ids."""
+        rows = self._rows(Idempotency.select().where(Idempotency.user_id == old))
+        keys = [dict(zip(Idempotency._meta.sorted_field_names, row, strict=True)) for row in rows]
+        shared = [{**key, "user_id": new} for key in keys if key["lead_id"] in ids]
+        for batch in _batches(shared):
+            self._run(Idempotency.insert_many(batch).on_conflict_ignore())
 
     def forget_user(self, user_id: int) -> int:
         """Delete a user's leads, positions and idempotency keys; return how many leads."""
@@ -423,7 +420,7 @@ class DatabaseStorage(ABC):
         values = {"user_id": user_id, "key": key, "digest": digest, "created_at": now}
         if not (rows := self._claim_key.rows(values | {"since": since})):
             return None
-        self._sweep_keys.rows({"since": since, "limit": MAX_SWEPT_KEYS})
+        self._sweep_keys.rows({"user_id": user_id, "since": since, "limit": MAX_SWEPT_KEYS})
         return int(rows[0][0])
 
     # A copy of everything
@@ -458,6 +455,12 @@ class DatabaseStorage(ABC):
         """Run a write; return the id of an inserted row, or the number of affected rows."""
         with storage_errors:
             return query.execute(self.database)
+
+
+def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the items in sequences of up to ``MOVE_BATCH``."""
+    for first in range(0, len(items), MOVE_BATCH):
+        yield items[first : first + MOVE_BATCH]
 
 
 def _lead(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -133,13 +133,6 @@ def select_position(table: Any) -> Query:
     return table.select(table.created_at, table.id).where(own & (table.id == parameter("id")))
 
 
-def move_lead() -> Query:
-    """Return the query that moves the lead ``id`` of ``old_user_id`` to ``user_id``."""
-    changes = {name: parameter(name) for name in ("user_id", *CHANGING)}
-    own = Lead.user_id == parameter("old_user_id")
-    return Lead.update(changes).where(own & (Lead.id == parameter("id")))
-
-
 def select_token() -> Query:
     """Return the query for the ``TokenRecord`` with a ``digest``."""
     record = (Token.id, Token.user, Token.read_only, Token.expires_at, Token.last_used_at)
@@ -152,7 +145,8 @@ def note_token_use() -> Query:
     return Token.update(used).where(Token.id == parameter("token_id"))
 
 
-BY_KEY = (Idempotency.user_id == parameter("user_id")) & (Idempotency.key == parameter("key"))
+KEY_OF_USER = Idempotency.user_id == parameter("user_id")
+BY_KEY = KEY_OF_USER & (Idempotency.key == parameter("key"))
 
 
 def select_key() -> Query:

@@ -244,11 +244,11 @@ class Users(stateful.RuleBasedStateMachine):
 @pytest.mark.slow
 def test_any_sequence(url: str, engine_name: str, tmp_path: Path) -> None:
     def clear() -> None:
-        if engine_name == "postgresql":
-            postgres.empty(url)
-        else:
+        if engine_name == "sqlite":
             for file in tmp_path.glob("leads.db*"):
                 file.unlink()
+        else:
+            postgres.empty(url)
 
     class Machine(Users):
         pass

@@ -5,12 +5,11 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from functools import cache
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from peewee import PostgresqlDatabase, SqliteDatabase
@@ -18,6 +17,7 @@ from peewee import PostgresqlDatabase, SqliteDatabase
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
 from tests import postgres
+from tests.helpers import migrated_file
 
 
 class Engine(NamedTuple):
@@ -33,7 +33,7 @@ class Engine(NamedTuple):
         unreachable: Ways to put a database that nobody uses out of reach, by name.
         damaged: Damages a database that nobody uses in a way that only some reads meet; None if
             that can't be had.
-        lacks: The methods for which it has other means, and says so.
+        lacks: The methods that it refuses, and says why.
         takes_turns: Whether a write transaction keeps all others out.
     """
 
@@ -49,16 +49,6 @@ class Engine(NamedTuple):
 
 def file_of(folder: Path) -> Path:
     return folder / "leads.db"
-
-
-@cache
-def migrated_file() -> bytes:
-    """Return the content of an empty store."""
-    with TemporaryDirectory() as folder:
-        storage = open_storage(f"sqlite:///{file_of(Path(folder))}")
-        storage.migrate()
-        storage.dispose()
-        return file_of(Path(folder)).read_bytes()
 
 
 @contextmanager
@@ -107,6 +97,7 @@ SQLITE: dict[str, Any] = {
     "unreachable": {"rubbish": replace_by_rubbish, "missing": rmtree},
     "damaged": overwrite_half,
 }
+NOT_DISTRIBUTED = frozenset({"distribute"})
 
 
 def postgres_name(folder: Path) -> str:
@@ -122,23 +113,28 @@ def postgres_url(folder: Path) -> str:
     return postgres.named(postgres.server(), postgres_name(folder))
 
 
-_spare: list[str] = []  # databases that are migrated and empty
 _numbers = count(1)
 
 
-@contextmanager
-def migrated_postgres(folder: Path) -> Iterator[None]:
-    if _spare:
-        name = _spare.pop()
-    else:
-        name = f"leads_{os.getpid()}_{next(_numbers)}"
-        open_storage(postgres.create(postgres.server(), name)).migrate()
-    (folder / "database").write_text(name)
-    yield
-    postgres.admit(postgres_url(folder), is_admitted=True)
-    with suppress(psycopg.errors.UndefinedTable):  # the test has dropped it
-        postgres.empty(postgres_url(folder))
-        _spare.append(name)
+def reusing(make: Callable[[str], str]) -> Callable[[Path], AbstractContextManager[None]]:
+    """Return ``Engine.migrated`` for databases that ``make`` creates under a name."""
+    spare: list[str] = []  # databases that are empty again
+
+    @contextmanager
+    def migrated(folder: Path) -> Iterator[None]:
+        if spare:
+            name = spare.pop()
+        else:
+            name = f"leads_{os.getpid()}_{next(_numbers)}"
+            make(name)
+        (folder / "database").write_text(name)
+        yield
+        postgres.admit(postgres_url(folder), is_admitted=True)
+        with suppress(psycopg.errors.UndefinedTable):  # the test has dropped it
+            postgres.empty(postgres_url(folder))
+            spare.append(name)
+
+    return migrated
 
 
 @contextmanager
@@ -147,35 +143,42 @@ def holding_postgres_locks(folder: Path) -> Iterator[None]:
         yield
 
 
+def postgres_storage(folder: Path) -> Storage:
+    return open_storage(postgres_url(folder), busy_timeout=0)
+
+
 POSTGRES: dict[str, Any] = {
-    "migrated": migrated_postgres,
     "locked": holding_postgres_locks,
     "full": None,
     "unreachable": {
         "closed": lambda folder: postgres.admit(postgres_url(folder), is_admitted=False)
     },
     "damaged": None,
-    "lacks": frozenset({"back_up", "restore"}),
     "takes_turns": False,
 }
+OTHER_BACKUPS = frozenset({"back_up", "restore"})
 
 ENGINES = {
     "a file of ours": Engine(
-        lambda folder: open_storage(f"sqlite:///{file_of(folder)}", busy_timeout=0), **SQLITE
+        lambda folder: open_storage(f"sqlite:///{file_of(folder)}", busy_timeout=0),
+        **SQLITE,
+        lacks=NOT_DISTRIBUTED,
     ),
     "a host's SqliteDatabase": Engine(
         lambda folder: open_storage(SqliteDatabase(str(file_of(folder)), timeout=0)),
         **SQLITE,
-        lacks=frozenset({"restore"}),
+        lacks=NOT_DISTRIBUTED | {"restore"},
     ),
 }
 
 if postgres.IS_THERE:
     import psycopg
 
+    IN_ONE_PLACE = {**POSTGRES, "migrated": reusing(postgres.migrated)}
+
     ENGINES |= {
         "PostgreSQL": Engine(
-            lambda folder: open_storage(postgres_url(folder), busy_timeout=0), **POSTGRES
+            postgres_storage, **IN_ONE_PLACE, lacks=OTHER_BACKUPS | NOT_DISTRIBUTED
         ),
         "a host's PostgresqlDatabase": Engine(
             lambda folder: open_storage(
@@ -183,6 +186,16 @@ if postgres.IS_THERE:
                     postgres_url(folder), prefer_psycopg3=True, options="-c lock_timeout=1ms"
                 )
             ),
-            **POSTGRES,
+            **IN_ONE_PLACE,
+            lacks=OTHER_BACKUPS | NOT_DISTRIBUTED,
         ),
     }
+
+    if postgres.has_citus():
+        ENGINES["Citus"] = Engine(
+            postgres_storage,
+            **POSTGRES,
+            # Leads of unknown users are a host's.
+            migrated=reusing(partial(postgres.distributed, of_known_users=False)),
+            lacks=OTHER_BACKUPS,
+        )

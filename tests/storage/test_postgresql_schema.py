@@ -30,8 +30,8 @@ def sqlite(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def postgresql(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def postgresql(postgresql_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
         yield connection
 
 
@@ -74,9 +74,12 @@ def test_indexes_and_keys(sqlite: sqlite3.Connection, postgresql: psycopg.Connec
     )
     # SQLite's INTEGER PRIMARY KEY is no index.
     rowids = {("leads_user", "id", 1), ("leads_token", "id", 1), ("leads_lead", "user_id id", 1)}
+    # SQLite's writers take turns, and delete everybody's expired keys.
+    swept = {("leads_idempotency", "created_at", 0)}
     assert {(*index[:2], int(index[2])) for index in ours} == {
-        *theirs,
+        *theirs - swept,
         *rowids,
+        ("leads_idempotency", "user_id created_at", 0),
         ("leads_lead", "id", 0),  # what a primary key that begins with the owner does not serve
     }
 

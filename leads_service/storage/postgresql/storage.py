@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg
-from peewee import SQL, PeeweeException, PostgresqlDatabase
+from peewee import SQL, IntegrityError, PeeweeException, PostgresqlDatabase
 from psycopg.pq import TransactionStatus
 
 from leads_service._compat.peewee import connection_of, execute, sqlstate_of, translated_errors
-from leads_service.exceptions import StorageUnusableError
+from leads_service.exceptions import StorageUnusableError, UserGoneError
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import Page, Position
@@ -19,8 +19,8 @@ from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import TABLES_WITH_ID
+from leads_service.storage.postgresql import distribution, pages
 from leads_service.storage.postgresql import migrations as scripts
-from leads_service.storage.postgresql import pages
 from leads_service.storage.postgresql.database import Postgres, location_of
 from leads_service.storage.queries import Statement
 
@@ -34,6 +34,8 @@ FIND_HISTORY = "SELECT 1 WHERE to_regclass('leads_migration') IS NOT NULL"
 MIGRATION_LOCK = 0x6C65616473
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_BATCH = 10_000  # leads that are in memory at a time
+NO_WAIT = 500  # milliseconds for what may as well be left out
+FOREIGN_KEY_VIOLATION = "23503"
 NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 
 NOT_PSYCOPG_3 = (
@@ -75,6 +77,7 @@ class PostgresqlStorage(DatabaseStorage):
         super().__init__(database)
         self.location = location_of(str(database.database))
         self._pages: dict[frozenset[str], Statement] = {}
+        self._has_reference: bool | None = None
 
     # Connections and transactions
 
@@ -119,9 +122,10 @@ class PostgresqlStorage(DatabaseStorage):
 
     @contextmanager
     def no_wait(self) -> Iterator[None]:
-        """Make writes in the block fail at once if the row is locked."""
+        """Make writes in the block fail at once if the row is locked, or a node is not there."""
         with storage_errors, self.transaction():
             self._set("lock_timeout", "1ms")
+            self._set("statement_timeout", f"{NO_WAIT}ms")  # a lock on a node of Citus, too
             yield
 
     # Leads
@@ -130,6 +134,33 @@ class PostgresqlStorage(DatabaseStorage):
     def next_lead_id(self) -> Any:
         """The expression for the id of the lead that is inserted next."""
         return NEXT_LEAD_ID
+
+    def sweep_keys(self) -> Any:
+        """Return the query that deletes up to ``limit`` of the user's keys which have expired.
+
+        Another user's may lie on another node, and are locked by whoever deletes them.
+        """
+        expired = queries.expired_keys().where(queries.KEY_OF_USER)
+        query = queries.sweep_keys(self.locking(expired, "FOR UPDATE SKIP LOCKED"))
+        return query.where(queries.KEY_OF_USER)
+
+    def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
+        """Insert a lead and return it with its id."""
+        asks = of_known_user and not self._refers_to_owner
+        try:
+            return super().insert_lead(lead, of_known_user=asks)
+        except IntegrityError as error:
+            if sqlstate_of(error) == FOREIGN_KEY_VIOLATION:
+                raise UserGoneError(lead["user_id"]) from error
+            raise
+
+    @property
+    def _refers_to_owner(self) -> bool:
+        """Whether a foreign key refuses leads of unknown users; read once for a process."""
+        if self._has_reference is None:
+            with storage_errors, translated_errors:
+                self._has_reference = distribution.refers_to_owner(self.database)
+        return self._has_reference
 
     def page(
         self,
@@ -293,6 +324,14 @@ class PostgresqlStorage(DatabaseStorage):
         self._set("lock_timeout", f"{MIGRATION_TIMEOUT}s")
         self._set("statement_timeout", 0)
         execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+
+    def distribute(self, *, of_known_users: bool) -> list[str]:
+        """Distribute the tables over the nodes of a cluster of Citus, by user."""
+        with self.unusable(), self.opened(), self.writing(), self._unlimited():
+            self.lock_schema()
+            return distribution.distribute(
+                self.database, self.location, of_known_users=of_known_users
+            )
 
     # Maintenance
 

@@ -312,6 +312,13 @@ class SqliteStorage(DatabaseStorage):
         """Write a snapshot of the database to a file, while others read and write."""
         backup.back_up(Path(self.location), target, replace=replace)
 
+    def distribute(self, *, of_known_users: bool) -> list[str]:
+        """Refuse: a file is not distributed."""
+        raise StorageUnusableError(
+            f"{self.location} is an SQLite file; copy it to a cluster of Citus first, with: "
+            "leads-service copy --to postgresql://..."
+        )
+
     def restore(self, source: Path, *, replace: bool) -> Path | None:
         """Refuse: the file has tables of the host's as well, which a backup would replace."""
         raise StorageUnusableError(

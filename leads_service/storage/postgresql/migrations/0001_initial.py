@@ -85,7 +85,8 @@ STATEMENTS = (
         PRIMARY KEY (user_id, key)
     )
     """,
-    "CREATE INDEX leads_idempotency_created ON leads_idempotency (created_at)",  # to find expired
+    # To find a user's expired ones.
+    "CREATE INDEX leads_idempotency_created ON leads_idempotency (user_id, created_at)",
     f"""
     CREATE TABLE leads_deleted (
         user_id bigint NOT NULL,
