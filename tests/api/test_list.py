@@ -240,16 +240,18 @@ TIMESTAMPS = st.datetimes(timezones=st.just(UTC)).map(timestamp)
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_schema_would_answer_the_same(service: AppState, leads: list[tuple[Any, ...]]) -> None:
+def test_the_schema_would_answer_the_same(
+    alice: Caller, service: AppState, leads: list[tuple[Any, ...]]
+) -> None:
     """Pages go out without the schema, for speed; it says what they look like all the same."""
     names = ("company_id", "status", "notes", "score", "created_at")
     rows = [dict(zip(names, lead, strict=True)) for lead in leads]
     with database_of(service).atomic() as transaction:
         for row in rows:
-            Lead.insert(user_id=7, updated_at=row["created_at"], **row).execute(
+            Lead.insert(user_id=alice.id, updated_at=row["created_at"], **row).execute(
                 database_of(service)
             )
-        stored = Lead.select().where(Lead.user_id == 7)
+        stored = Lead.select().where(Lead.user_id == alice.id)
         stored = stored.order_by(Lead.created_at.desc(), Lead.id.desc())
         dumped = LeadPageSchema().dump(
             {
@@ -258,7 +260,7 @@ def test_the_schema_would_answer_the_same(service: AppState, leads: list[tuple[A
                 "has_more": False,
             }
         )
-        page = service.leads.page(7, limit=200)
+        page = service.leads.page(alice.id, limit=200)
         transaction.rollback()
     page = page._replace(data=orjson.loads(page.data))
     assert orjson.dumps(page._asdict()) == orjson.dumps(dumped)
