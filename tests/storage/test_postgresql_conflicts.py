@@ -46,9 +46,9 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def fail(postgres_database: str) -> Iterator[Fail]:
+def fail(postgresql_database: str) -> Iterator[Fail]:
     """Let every write to a lead fail for the first times."""
-    with psycopg.connect(postgres_database, autocommit=True) as connection:
+    with psycopg.connect(postgresql_database, autocommit=True) as connection:
 
         def fail(times: int, state: str = SERIALIZATION, when: str = AT_ONCE) -> None:
             sql = FAILING.format(times=times, state=state, when=when)
@@ -134,3 +134,27 @@ def test_the_victim_of_a_deadlock_tries_again(tmp_path: Path) -> None:
 def test_an_error_of_another_kind_is_not_tried_again(alice: Caller, fail: Fail) -> None:
     fail(1, "53200")  # out of memory
     assert alice.client.post("/v1/leads", json={"company_id": 1}).status_code == 503
+
+
+@pytest.mark.parametrize("state", ["08006", "57014", "XX000"])
+def test_an_answer_that_a_node_of_citus_did_not_give(alice: Caller, fail: Fail, state: str) -> None:
+    """The statement that commits says that nothing is known; within a transaction it is."""
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).get_json()
+    path = f"/v1/leads/{lead['id']}"
+    fail(2, state)
+    created = alice.client.post("/v1/leads", json={"company_id": 1})
+    changed = alice.client.patch(path, json={"notes": "a"})
+    assert [created.status_code, changed.status_code] == [503, 503]
+    assert "not known" in created.get_json()["message"]
+    assert "nothing was stored" in changed.get_json()["message"]
+
+
+@pytest.mark.parametrize("state", ["08006", "57014", "XX000"])
+def test_a_commit_that_a_node_of_citus_did_not_answer(
+    alice: Caller, fail: Fail, state: str
+) -> None:
+    lead = alice.client.post("/v1/leads", json={"company_id": 1}).get_json()
+    fail(1, state, AT_COMMIT)
+    changed = alice.client.patch(f"/v1/leads/{lead['id']}", json={"notes": "a"})
+    assert changed.status_code == 503
+    assert "not known" in changed.get_json()["message"]

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from peewee import InterfaceError, OperationalError, PeeweeException, PostgresqlDatabase
+from peewee import OperationalError, PeeweeException, PostgresqlDatabase
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, TransactionStatus
@@ -68,6 +68,9 @@ REMEDIES = {
 ANY_REMEDY = "check LEADS_DATABASE"
 # After these errors another connection may find a server that can write.
 MOVED_ON = ("25006", "57P01", "57P02", "57P03")
+# The classes of errors by which Citus says that a node has not answered, which may have committed:
+# connections, shutdown and cancellation, internal errors.
+UNCERTAIN = ("08", "57", "XX")
 # The class of a WARNING without a code of its own, as that of a commit that was not replicated:
 # https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/replication/syncrep.c
 PLAIN_WARNING = "01000"
@@ -266,8 +269,8 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
         connection.warnings.clear()
         try:
             yield
-        except (OperationalError, InterfaceError, StorageUnavailableError) as error:
-            if connection.pgconn.status != ConnStatus.OK:
+        except (PeeweeException, StorageUnavailableError) as error:
+            if connection.pgconn.status != ConnStatus.OK or not was_rolled_back(error):
                 raise CommitOutcomeUnknownError(one_line(error)) from error
             raise
         if connection.warnings:
@@ -288,6 +291,16 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
             yield
         finally:
             connection.patience = Connection.patience
+
+
+def was_rolled_back(error: Exception) -> bool:
+    """Return whether a COMMIT that failed has certainly changed nothing: the server said so.
+
+    Args:
+        error: Peewee's exception, or one of this package that it has caused.
+    """
+    state = sqlstate_of(error if isinstance(error, PeeweeException) else error.__cause__)
+    return bool(state) and not state.startswith(UNCERTAIN)
 
 
 def location_of(database: str) -> str:

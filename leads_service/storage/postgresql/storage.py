@@ -21,7 +21,7 @@ from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import TABLES_WITH_ID
 from leads_service.storage.postgresql import distribution, pages
 from leads_service.storage.postgresql import migrations as scripts
-from leads_service.storage.postgresql.database import Postgres, location_of
+from leads_service.storage.postgresql.database import Postgres, location_of, was_rolled_back
 from leads_service.storage.queries import Statement
 
 CREATE_HISTORY = (
@@ -113,8 +113,8 @@ class PostgresqlStorage(DatabaseStorage):
         return self.database.atomic()
 
     def was_rolled_back(self, error: Exception) -> bool:
-        """Return whether a COMMIT that failed has certainly changed nothing: the server said so."""
-        return bool(sqlstate_of(error if isinstance(error, PeeweeException) else error.__cause__))
+        """Return whether a COMMIT that failed has certainly changed nothing."""
+        return was_rolled_back(error)
 
     def _set(self, name: str, value: object) -> None:
         with storage_errors:
