@@ -16,9 +16,11 @@ from leads_service.cli import commands
 from leads_service.exceptions import UserGoneError
 from leads_service.lead import FILTERS
 from leads_service.state import AppState, state_of
+from leads_service.storage import open_storage
 from leads_service.storage.postgresql.distribution import ON_ALL_NODES, OWNED, REFER_TO_OWNER
 from tests import postgres
 from tests.helpers import Caller, Clock
+from tests.storage.test_conformance import insert
 from tests.storage.test_postgresql_plans import value_of
 
 LEADS = "company_id,status\n1,new\n2,lost\n3,new\n"
@@ -121,6 +123,32 @@ def test_a_lead_of_a_user_who_is_gone(
     service.accounts.remove_user("alice")
     with pytest.raises(UserGoneError):
         service.leads.create(alice.id, {"company_id": 1})
+
+
+def test_a_lead_that_comes_while_its_owner_is_removed(
+    refers_to_owner: None,
+    alice: Caller,
+    service: AppState,
+    postgresql_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody waits for the lock on the user, as on Citus, where the foreign key looks elsewhere."""
+    storage, other = service.storage, open_storage(postgresql_url)
+    find, forget = storage.user_id, storage.forget_user
+    forgotten: list[int] = []
+
+    def forget_and_store(user_id: int) -> int:
+        forgotten.append(forget(user_id))
+        if len(forgotten) == 1:
+            insert(other, user_id)
+        return forgotten[-1]
+
+    monkeypatch.setattr(storage, "user_id", lambda name, **_: find(name))
+    monkeypatch.setattr(storage, "forget_user", forget_and_store)
+    service.accounts.remove_user("alice", erase=True)
+    assert forgotten == [0, 1]
+    assert service.leads.count(alice.id) == 0
+    other.dispose()
 
 
 @with_citus

@@ -11,12 +11,16 @@ from peewee import SQL, IntegrityError, PeeweeException, PostgresqlDatabase
 from psycopg.pq import TransactionStatus
 
 from leads_service._compat.peewee import connection_of, execute, sqlstate_of, translated_errors
-from leads_service.exceptions import StorageUnusableError, UserGoneError
+from leads_service.exceptions import (
+    StorageUnusableError,
+    TransactionConflictError,
+    UserGoneError,
+)
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
-from leads_service.storage.errors import storage_errors
+from leads_service.storage.errors import one_line, storage_errors
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import TABLES_WITH_ID
 from leads_service.storage.postgresql import distribution, pages
@@ -253,6 +257,20 @@ class PostgresqlStorage(DatabaseStorage):
         """Let the statements of the transaction that is open take as long as they need."""
         self._set("statement_timeout", 0)
         yield
+
+    # Users
+
+    def delete_user(self, user_id: int) -> None:
+        """Delete a user and the user's tokens.
+
+        Raises:
+            TransactionConflictError: A lead of the user's has been stored meanwhile. Citus locks
+                the user on one node, and a foreign key looks on another.
+        """
+        try:
+            super().delete_user(user_id)
+        except IntegrityError as error:
+            raise TransactionConflictError(one_line(error)) from error
 
     # A copy of everything
 
