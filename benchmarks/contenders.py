@@ -2,36 +2,45 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pocketbase
-from data import fill, leads, rfc3339
+from data import leads, rfc3339
+from engines import POSTGRESQL, SQLITE, Engine
 from environment import BIN
 from servers import NOTES, PEERS, Prepare, Server, environment
 
 
-def ours(command: str, folder: Path) -> str:
+def ours(command: str, folder: Path, engine: Engine = SQLITE) -> str:
     """Run a ``leads-service`` command on the folder's database and return its output."""
     arguments = [sys.executable, "-m", "leads_service", *command.split()]
     result = subprocess.run(
-        arguments, cwd=PEERS, env=environment(folder), check=True, capture_output=True, text=True
+        arguments,
+        cwd=PEERS,
+        env=environment(engine.url(folder)),
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return result.stdout.strip()
 
 
-def prepare_ours(folder: Path, count: int) -> str:
+def prepare_ours(folder: Path, count: int, engine: Engine = SQLITE) -> str:
     """Create a database of leads-service with ``count`` leads; return a token."""
-    ours("db migrate", folder)
+    ours("db migrate", folder, engine)
     for name in ("bench", "other"):
-        ours(f"user add {name}", folder)
-    fill(folder / "bench.db", "leads_lead", leads(count), rfc3339)
-    return ours("token create bench", folder)
+        ours(f"user add {name}", folder, engine)
+    engine.fill(folder, "leads_lead", leads(count), rfc3339)
+    return ours("token create bench", folder, engine)
 
 
-def _by_script(script: str, table: str, python: str) -> Prepare:
+def _by_script(script: str, table: str, python: str, engine: Engine = SQLITE) -> Prepare:
     def prepare(folder: Path, count: int) -> str:
-        subprocess.run([python, script], cwd=PEERS, env=environment(folder), check=True)
-        fill(folder / "bench.db", table, leads(count))
+        environ = environment(engine.url(folder))
+        subprocess.run([python, script], cwd=PEERS, env=environ, check=True)
+        engine.fill(folder, table, leads(count))
         return "token-of-bench"
 
     return prepare
@@ -41,6 +50,29 @@ SERVE = (sys.executable, "-m", "leads_service", "serve", "--port", "{port}", "--
 GRANIAN = (sys.executable, "-m", "granian", "--interface", "wsgi", "--port", "{port}")
 TWO = ("--workers", "2")
 OURS = Server("leads", "leads-service", "waits", prepare_ours, (*SERVE, "2"), "/v1/leads")
+FASTAPI = Server(
+    "fastapi",
+    "FastAPI + SQLModel, uvicorn",
+    "waits",
+    _by_script("fastapi_app.py", "lead", f"{BIN}/python"),
+    (f"{BIN}/uvicorn", *TWO, "--port", "{port}", "fastapi_app:app"),
+    listed=None,
+)
+DRF = Server(
+    "drf",
+    "Django REST framework, gunicorn",
+    "waits",
+    _by_script("drf_app.py", "leads_lead", f"{BIN}/python"),
+    (f"{BIN}/gunicorn", *TWO, "--threads", "2", "--bind", "127.0.0.1:{port}", "drf_app"),
+    "/leads/",
+    listed="results",
+)
+ON_POSTGRESQL = replace(
+    OURS,
+    title="leads-service, 2 workers",
+    prepare=partial(prepare_ours, engine=POSTGRESQL),
+    engine=POSTGRESQL,
+)
 
 SERVERS = (
     OURS,
@@ -59,23 +91,8 @@ SERVERS = (
         _by_script("flask_naive.py", "lead", sys.executable),
         (*GRANIAN, *TWO, "--blocking-threads", "2", "flask_naive:app"),
     ),
-    Server(
-        "fastapi",
-        "FastAPI + SQLModel, uvicorn",
-        "waits",
-        _by_script("fastapi_app.py", "lead", f"{BIN}/python"),
-        (f"{BIN}/uvicorn", *TWO, "--port", "{port}", "fastapi_app:app"),
-        listed=None,
-    ),
-    Server(
-        "drf",
-        "Django REST framework, gunicorn",
-        "waits",
-        _by_script("drf_app.py", "leads_lead", f"{BIN}/python"),
-        (f"{BIN}/gunicorn", *TWO, "--threads", "2", "--bind", "127.0.0.1:{port}", "drf_app"),
-        "/leads/",
-        listed="results",
-    ),
+    FASTAPI,
+    DRF,
     Server(
         "pocketbase",
         "PocketBase",
@@ -86,5 +103,32 @@ SERVERS = (
         listed="items",
         created=200,
         body=pocketbase.record(42, NOTES),
+    ),
+    ON_POSTGRESQL,
+    replace(
+        ON_POSTGRESQL,
+        name="instances",
+        title="leads-service, 2 instances of 1 worker",
+        command=(*SERVE, "1"),
+        instances=2,
+    ),
+    replace(
+        FASTAPI,
+        title="FastAPI + SQLModel + psycopg, uvicorn",
+        prepare=_by_script("fastapi_app.py", "lead", f"{BIN}/python", POSTGRESQL),
+        engine=POSTGRESQL,
+    ),
+    replace(
+        FASTAPI,
+        name="asyncpg",
+        title="FastAPI + asyncpg, uvicorn",
+        prepare=_by_script("asyncpg_app.py", "lead", f"{BIN}/python", POSTGRESQL),
+        command=(f"{BIN}/uvicorn", *TWO, "--port", "{port}", "asyncpg_app:app"),
+        engine=POSTGRESQL,
+    ),
+    replace(
+        DRF,
+        prepare=_by_script("drf_app.py", "leads_lead", f"{BIN}/python", POSTGRESQL),
+        engine=POSTGRESQL,
     ),
 )

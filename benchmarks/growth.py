@@ -141,7 +141,7 @@ def _one_worker(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:
         ALONE.await_page(base, token)
         worker = Path(f"/proc/{process}/task/{process}/children").read_text().split()[0]
         before = _memory(worker)
-        list_load(ALONE, base, token, iterations=scale.requests, duration="10m")
+        list_load(ALONE, [base], token, iterations=scale.requests, duration="10m")
         yield "memory of a worker after the first request", before
         yield f"memory of a worker after {scale.requests:,} requests", _memory(worker)
 

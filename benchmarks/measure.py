@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,30 +42,32 @@ class Figures:
     create: Load
 
 
-def list_load(server: Server, base: str, token: str, **limits: Any) -> Load:
-    """Request the first page repeatedly, within k6's ``limits``."""
-    return _load({"method": "GET", "url": base + server.path}, token, 200, **limits)
+def list_load(server: Server, bases: list[str], token: str, **limits: Any) -> Load:
+    """Request the first page of each instance in turn, within k6's ``limits``."""
+    requests = [{"method": "GET", "url": base + server.path} for base in bases]
+    return _load(requests, token, 200, **limits)
 
 
-def create_load(server: Server, base: str, token: str, **limits: Any) -> Load:
-    """Create leads, within k6's ``limits``."""
-    url = base + server.path.partition("?")[0]
-    request = {"method": "POST", "url": url, "body": json.dumps(server.body)}
-    return _load(request, token, server.created, **limits)
+def create_load(server: Server, bases: list[str], token: str, **limits: Any) -> Load:
+    """Create leads by each instance in turn, within k6's ``limits``."""
+    path, body = server.path.partition("?")[0], json.dumps(server.body)
+    requests = [{"method": "POST", "url": base + path, "body": body} for base in bases]
+    return _load(requests, token, server.created, **limits)
 
 
-def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Load:
-    """Send a request over ``CONNECTIONS`` connections, within k6's ``limits``.
+def _load(requests: list[dict[str, Any]], token: str, status: int, **limits: Any) -> Load:
+    """Send requests in turn by each of ``CONNECTIONS`` clients, within k6's ``limits``.
 
     Raises:
         BenchError: k9 failed.
     """
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    step = request | {"headers": headers, "checks": {"status": {"status": status}}}
+    more = {"headers": headers, "checks": {"status": {"status": status}}}
+    steps = [{"request": request | more} for request in requests]
     options = {"vus": CONNECTIONS, "discardResponseBodies": True, **limits}
     with tempfile.TemporaryDirectory() as folder:
         plan, summary = Path(folder, "plan.json"), Path(folder, "summary.json")
-        plan.write_text(json.dumps({"options": options, "flows": {"default": [{"request": step}]}}))
+        plan.write_text(json.dumps({"options": options, "flows": {"default": steps}}))
         arguments = ["--quiet", "--summary-export", str(summary), "--export-all-trend-stats"]
         result = subprocess.run(
             [str(BIN / "k9"), "run", str(plan), *arguments],
@@ -87,7 +90,7 @@ def _load(request: dict[str, Any], token: str, status: int, **limits: Any) -> Lo
 def one_round(
     server: Server, folder: Path, token: str, seconds: float
 ) -> tuple[list[dict[str, Any]], Figures]:
-    """Start the server, warm it up, measure it and stop it.
+    """Start the server's instances, warm them up, measure them and stop them.
 
     Args:
         server: The server.
@@ -98,12 +101,14 @@ def one_round(
     Returns:
         The first page, and the measurements.
     """
-    with server.running(folder) as (base, _):
-        page = server.await_page(base, token)
-        list_load(server, base, token, duration=f"{seconds / 5}s")
+    with ExitStack() as stack:
+        instances = range(server.instances)
+        bases = [stack.enter_context(server.running(folder))[0] for _ in instances]
+        *_, page = (server.await_page(base, token) for base in bases)
+        list_load(server, bases, token, duration=f"{seconds / 5}s")
         duration = f"{seconds}s"
-        listed = list_load(server, base, token, duration=duration)
-        created = create_load(server, base, token, duration=duration)
+        listed = list_load(server, bases, token, duration=duration)
+        created = create_load(server, bases, token, duration=duration)
     return page, Figures(listed, created)
 
 

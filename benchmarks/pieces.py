@@ -220,8 +220,8 @@ def server_time(bench: Bench) -> float:
     server = replace(OURS, command=command)
     with server.running(bench.folder) as (base, _):
         server.await_page(base, bench.token)
-        list_load(server, base, bench.token, duration=f"{bench.seconds / 5}s")
-        return 1 / list_load(server, base, bench.token, duration=f"{bench.seconds}s").rate
+        list_load(server, [base], bench.token, duration=f"{bench.seconds / 5}s")
+        return 1 / list_load(server, [base], bench.token, duration=f"{bench.seconds}s").rate
 
 
 def create_time(threads: int) -> Measure:

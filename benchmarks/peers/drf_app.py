@@ -1,17 +1,24 @@
 """The leads with Django REST framework: a view set, token authentication, cursor pagination."""
 
 import os
+from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
+
+URL = urlsplit(os.environ["BENCH_DATABASE"])
+ENGINES = {"sqlite": "sqlite3", "postgresql": "postgresql"}
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
     CSRF_TRUSTED_ORIGINS=[],
     DATABASES={
         "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": os.environ["BENCH_DATABASE"],
+            "ENGINE": f"django.db.backends.{ENGINES[URL.scheme]}",
+            "HOST": URL.hostname,
+            "PORT": URL.port,
+            "USER": URL.username,
+            "NAME": URL.path[1:],
             "CONN_MAX_AGE": None,
         }
     },

@@ -7,12 +7,15 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlmodel import Field, Index, Session, SQLModel, col, create_engine, select
+from sqlmodel import DateTime, Field, Index, Session, SQLModel, col, create_engine, select
 
 app = FastAPI()
-engine = create_engine(
-    f"sqlite:///{os.environ['BENCH_DATABASE']}", connect_args={"check_same_thread": False}
-)
+URL = os.environ["BENCH_DATABASE"]
+if URL.startswith("sqlite"):
+    engine = create_engine(URL, connect_args={"check_same_thread": False})
+else:
+    # As many connections as there are clients, so that no request waits for one or opens one.
+    engine = create_engine(URL.replace("postgresql:", "postgresql+psycopg:"), pool_size=16)
 
 
 def now() -> datetime:
@@ -48,8 +51,8 @@ class LeadBase(LeadCreate):
     user_id: int = Field(foreign_key="user.id")
     status: str = "new"
     score: int = 10
-    created_at: datetime = Field(default_factory=now)
-    updated_at: datetime = Field(default_factory=now)
+    created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
+    updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
 
 
 class Lead(LeadBase, table=True):
@@ -109,5 +112,6 @@ if __name__ == "__main__":
     with Session(engine) as setup:
         for user_id, user_name in enumerate(("bench", "other"), 1):
             setup.add(User(id=user_id, name=user_name))
+            setup.flush()  # the token refers to it
             setup.add(Token(user_id=user_id, key=f"token-of-{user_name}"))
         setup.commit()

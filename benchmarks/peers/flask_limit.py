@@ -24,7 +24,9 @@ INSERT = f"""
 def database() -> sqlite3.Connection:
     """Return the connection of the worker, which has one thread."""
     connection = sqlite3.connect(
-        os.environ["BENCH_DATABASE"], isolation_level=None, check_same_thread=False
+        os.environ["BENCH_DATABASE"].removeprefix("sqlite:///"),
+        isolation_level=None,
+        check_same_thread=False,
     )
     connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: fsync at each commit
     return connection

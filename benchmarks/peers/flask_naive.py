@@ -17,7 +17,7 @@ from peewee import (
 )
 
 app = Flask(__name__)
-database = SqliteDatabase(os.environ["BENCH_DATABASE"])
+database = SqliteDatabase(os.environ["BENCH_DATABASE"].removeprefix("sqlite:///"))
 
 
 class BaseModel(Model):

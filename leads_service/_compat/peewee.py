@@ -18,10 +18,6 @@ class Cursor(Protocol):
     """A DB-API cursor, as far as it is used; https://peps.python.org/pep-0249/#cursor-objects."""
 
     @property
-    def description(self) -> Any:
-        """The columns of the result; None if the statement has none."""
-
-    @property
     def rowcount(self) -> int:
         """Rows that the statement has changed."""
 

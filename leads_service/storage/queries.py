@@ -48,6 +48,9 @@ class Statement:
     def __init__(self, database: Database, query: Query):
         self._executor: Executor = database
         self.sql, self.names = query.bind(database).sql()
+        # Told by the query: psycopg takes a fifth of a statement's time to describe a result.
+        is_write = self.sql.startswith(("INSERT", "UPDATE", "DELETE"))
+        self._has_rows = not is_write or "RETURNING" in self.sql
 
     def rows(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Execute the statement and return all its rows; a write without RETURNING has none.
@@ -60,7 +63,7 @@ class Statement:
         """
         try:
             cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
-            if cursor.description is None:
+            if not self._has_rows:
                 return []
             with translated_errors:  # Peewee does not convert errors of fetchall()
                 return cursor.fetchall()

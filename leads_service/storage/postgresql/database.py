@@ -110,15 +110,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
                 raise psycopg.OperationalError(f"no answer within {limit:g} seconds") from error
             raise
 
-    def is_usable(self) -> bool:
-        """Return whether the connection can be used again.
+    def is_reusable(self) -> bool:
+        """Return whether the connection can be used again, as far as it is known without a look."""
+        if self.is_stale or self.closed or self.pgconn.status != ConnStatus.OK:
+            return False
+        return self.pgconn.transaction_status == TransactionStatus.IDLE
+
+    def is_alive(self) -> bool:
+        """Return whether the server has not ended the connection, which is idle.
 
         An idle connection has nothing to read: what makes it readable is the server's farewell.
         """
-        if self.is_stale or self.closed or self.pgconn.status != ConnStatus.OK:
-            return False
-        if self.pgconn.transaction_status != TransactionStatus.IDLE:
-            return False
         waiting = select.poll()
         waiting.register(self.pgconn.socket, select.POLLIN)
         return not waiting.poll(0)
@@ -170,16 +172,17 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return self._connect_in_turn()
-            if connection.is_usable():
+            if connection.is_alive():
                 return connection
             connection.close()
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for later, or close it."""
-        with self._pool_lock:
-            if connection.is_usable() and len(self._idle) < MAX_IDLE_CONNECTIONS:
-                self._idle.append(connection)
-                return
+        if connection.is_reusable():
+            with self._pool_lock:
+                if len(self._idle) < MAX_IDLE_CONNECTIONS:
+                    self._idle.append(connection)
+                    return
         connection.close()
 
     def close_for_good(self) -> None:
