@@ -175,13 +175,12 @@ class DatabaseStorage(ABC):
         with self.unusable(), self.opened():
             if not self.pending_migrations():
                 return []
-            with self.writing():
-                self.lock_schema()
+            with self.writing(), self.schema_lock():
                 return self.migrations.apply_pending(self.database, self.location)
 
     @abstractmethod
-    def lock_schema(self) -> None:
-        """Wait until no other process migrates, within a transaction."""
+    def schema_lock(self) -> AbstractContextManager[None]:
+        """Keep other processes from migrating until the transaction ends."""
 
     def pending_migrations(self) -> list[str]:
         """Return the names of the migrations that have not been applied."""

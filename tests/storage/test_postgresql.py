@@ -2,11 +2,12 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -27,8 +28,10 @@ from leads_service.state import state_of
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
 from leads_service.storage.postgresql import PostgresqlStorage
+from leads_service.storage.postgresql.database import Connection
+from leads_service.storage.postgresql.storage import MIGRATION_LOCK, NO_WAIT, SET_NO_WAIT
 from tests import postgres
-from tests.helpers import caller
+from tests.helpers import Clock, caller
 from tests.storage.engines import postgres_name, postgres_url
 from tests.storage.test_conformance import insert, leads_of, new
 
@@ -410,3 +413,59 @@ def test_starts_at_once_on_an_empty_database(tmp_path: Path) -> None:
     with ThreadPoolExecutor(starts) as pool:
         applied = sorted(pool.map(start, storages))
     assert applied == [[]] * (starts - 1) + [list(PostgresqlStorage.migrations.names)]
+
+
+def test_a_migration_waits_for_another_for_as_long_as_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "patience", 0.2)
+    url = postgres_url(tmp_path)
+    storage = open_storage(url)
+    with psycopg.connect(url) as other, ThreadPoolExecutor() as pool:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        applied = pool.submit(storage.migrate)
+        postgres.wait_for_waiting(url)
+        other.execute("SELECT pg_sleep(0.5)")
+        other.commit()
+        assert applied.result() == list(PostgresqlStorage.migrations.names)
+    storage.dispose()
+
+
+SLOW_NOTE = """
+    CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+    CREATE TRIGGER sleep BEFORE UPDATE ON leads_token FOR EACH ROW EXECUTE FUNCTION sleep();
+"""
+
+
+@pytest.mark.parametrize("waits", [NO_WAIT, 60_000], ids=["ended by the server", "given up"])
+def test_the_use_of_a_token_that_can_t_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock, waits: int
+) -> None:
+    """It delays one request, and fails none; the next ones do not try."""
+    url = postgres_url(tmp_path)
+    app = create_app({"LEADS_DATABASE": url}, clock=clock)
+    alice = caller(app, "alice")
+    storage = state_of(app).storage
+    assert isinstance(storage, PostgresqlStorage)
+    slow = SET_NO_WAIT.replace(f"{NO_WAIT}ms", f"{waits}ms")
+    monkeypatch.setattr("leads_service.storage.postgresql.storage.SET_NO_WAIT", slow)
+    tried: list[Any] = []
+    monkeypatch.setattr(storage, "no_wait", counting(storage.no_wait, tried))
+    with psycopg.connect(url) as other:
+        other.execute(SLOW_NOTE.encode())
+    for _ in range(3):
+        assert alice.client.get("/v1/leads").status_code == 200
+        clock.move(minutes=1)
+    assert len(tried) == 1
+    storage.dispose()
+
+
+def counting(method: Callable[[], Any], calls: list[Any]) -> Callable[[], Any]:
+    """Return the method, each call of which adds to ``calls``."""
+
+    def counted() -> Any:
+        calls.append(None)
+        return method()
+
+    return counted

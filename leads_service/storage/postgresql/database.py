@@ -185,6 +185,12 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
                     return
         connection.close()
 
+    def renew_connection(self) -> None:
+        """Take another connection if this thread's was given up."""
+        if not self._connection.is_reusable():
+            self.close()
+            self.connect()
+
     def close_for_good(self) -> None:
         """Close this thread's connection and the idle ones."""
         self.close()  # which makes it an idle one
@@ -285,11 +291,10 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
             execute(self, "ROLLBACK")
 
     @contextmanager
-    def without_limits(self) -> Iterator[None]:
-        """Let the statements of the transaction's remainder take as long as they need."""
+    def waiting(self, seconds: float | None) -> Iterator[None]:
+        """Wait for this long for each of the server's answers in the block; None for ever."""
         connection = self._connection
-        execute(self, "SET LOCAL statement_timeout = 0")
-        connection.patience = None
+        connection.patience = seconds
         try:
             yield
         finally:

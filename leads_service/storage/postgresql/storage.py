@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any, NoReturn
 
 import psycopg
@@ -12,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from leads_service._compat.peewee import connection_of, execute, sqlstate_of, translated_errors
 from leads_service.exceptions import (
+    StorageUnavailableError,
     StorageUnusableError,
     TransactionConflictError,
     UserGoneError,
@@ -39,6 +41,12 @@ MIGRATION_LOCK = 0x6C65616473
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_BATCH = 10_000  # leads that are in memory at a time
 NO_WAIT = 500  # milliseconds for what may as well be left out
+NOTE_PAUSE = 60  # seconds in which no use of a token is noted after that has failed
+SET_NO_WAIT = (
+    "SELECT set_config('lock_timeout', '1ms', true), set_config('synchronous_commit', 'off', true),"
+    f" set_config('statement_timeout', '{NO_WAIT}ms', true)"
+)
+LOCK_NOT_AVAILABLE = "55P03"
 FOREIGN_KEY_VIOLATION = "23503"
 NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 
@@ -82,6 +90,7 @@ class PostgresqlStorage(DatabaseStorage):
         self.location = location_of(str(database.database))
         self._pages: dict[frozenset[str], Statement] = {}
         self._has_reference: bool | None = None
+        self._notes_again = 0.0  # by ``monotonic``
 
     # Connections and transactions
 
@@ -126,10 +135,9 @@ class PostgresqlStorage(DatabaseStorage):
 
     @contextmanager
     def no_wait(self) -> Iterator[None]:
-        """Make writes in the block fail at once if the row is locked, or a node is not there."""
+        """Make writes in the block fail at once if the row is locked, and wait for no standby."""
         with storage_errors, self.transaction():
-            self._set("lock_timeout", "1ms")
-            self._set("statement_timeout", f"{NO_WAIT}ms")  # a lock on a node of Citus, too
+            execute(self.database, SET_NO_WAIT)
             yield
 
     # Leads
@@ -272,6 +280,24 @@ class PostgresqlStorage(DatabaseStorage):
         except IntegrityError as error:
             raise TransactionConflictError(one_line(error)) from error
 
+    def note_token_use(self, token_id: int, now: str) -> None:
+        """Record when a token was used, unless that has just failed.
+
+        All nodes of Citus have the tokens. One that does not answer delays one request a minute.
+        """
+        if monotonic() < self._notes_again:
+            return
+        try:
+            with self.no_wait():
+                self._note_use.rows({"token_id": token_id, "now": now})
+        except StorageUnavailableError as error:
+            if sqlstate_of(error.__cause__) != LOCK_NOT_AVAILABLE:
+                self._notes_again = monotonic() + NOTE_PAUSE
+                self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Do nothing: a host's connection is the host's."""
+
     # A copy of everything
 
     @contextmanager
@@ -327,8 +353,9 @@ class PostgresqlStorage(DatabaseStorage):
 
     # Schema
 
-    def lock_schema(self) -> None:
-        """Wait until no other process migrates.
+    @contextmanager
+    def schema_lock(self) -> Iterator[None]:
+        """Keep other processes from migrating until the transaction ends.
 
         Raises:
             StorageUnusableError: The role may not create tables, as others than the database's
@@ -340,13 +367,13 @@ class PostgresqlStorage(DatabaseStorage):
         if not is_allowed:
             raise StorageUnusableError(NOT_ALLOWED.format(self.location, role, schema))
         self._set("lock_timeout", f"{MIGRATION_TIMEOUT}s")
-        self._set("statement_timeout", 0)
-        execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        with self._unlimited():
+            execute(self.database, "SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+            yield
 
     def distribute(self, *, of_known_users: bool) -> list[str]:
         """Distribute the tables over the nodes of a cluster of Citus, by user."""
-        with self.unusable(), self.opened(), self.writing(), self._unlimited():
-            self.lock_schema()
+        with self.unusable(), self.opened(), self.writing(), self.schema_lock():
             return distribution.distribute(
                 self.database, self.location, of_known_users=of_known_users
             )
@@ -423,5 +450,15 @@ class PostgresqlUrlStorage(PostgresqlStorage):
 
     @contextmanager
     def _unlimited(self) -> Iterator[None]:
-        with storage_errors, self.database.without_limits():
+        with storage_errors, self.database.waiting(None), super()._unlimited():
             yield
+
+    @contextmanager
+    def no_wait(self) -> Iterator[None]:
+        """Make writes in the block fail at once if the row is locked, and wait for no standby."""
+        with storage_errors, self.database.waiting(2 * NO_WAIT / 1000), super().no_wait():
+            yield
+
+    def _reconnect(self) -> None:
+        with suppress(PeeweeException):  # the next statement says so again
+            self.database.renew_connection()

@@ -282,8 +282,9 @@ class SqliteStorage(DatabaseStorage):
         """Return whether the database exists and has this package's tables."""
         return Path(self.location).exists() and super().exists()
 
-    def lock_schema(self) -> None:
+    def schema_lock(self) -> AbstractContextManager[None]:
         """Do nothing: no other process can write."""
+        return nullcontext()
 
     # Maintenance
 
