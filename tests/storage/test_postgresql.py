@@ -433,7 +433,7 @@ def test_a_migration_waits_for_another_for_as_long_as_that_takes(
 
 SLOW_NOTE = """
     CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+        $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
     CREATE TRIGGER sleep BEFORE UPDATE ON leads_token FOR EACH ROW EXECUTE FUNCTION sleep();
 """
 
@@ -448,6 +448,7 @@ def test_the_use_of_a_token_that_can_t_be_noted(
     alice = caller(app, "alice")
     storage = state_of(app).storage
     assert isinstance(storage, PostgresqlStorage)
+    monkeypatch.setattr(Connection, "patience", None)
     slow = SET_NO_WAIT.replace(f"{NO_WAIT}ms", f"{waits}ms")
     monkeypatch.setattr("leads_service.storage.postgresql.storage.SET_NO_WAIT", slow)
     tried: list[Any] = []
