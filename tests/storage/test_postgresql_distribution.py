@@ -193,6 +193,8 @@ def test_what_is_distributed_holds_what_it_held() -> None:
     ]
     assert run("db", "distribute") == "The tables are distributed already.\n"
     assert run("export") == exported
+    assert "leads_" in run("token", "create", "alice")
+    assert run("user", "add", "bob") == "2\n"
     app = create_app({"LEADS_DATABASE": url})
     client = app.test_client()
     headers = {"Authorization": f"Bearer {token}"}

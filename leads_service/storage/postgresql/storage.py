@@ -24,7 +24,7 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import one_line, storage_errors
 from leads_service.storage.migrations import Migrations
-from leads_service.storage.models import TABLES_WITH_ID
+from leads_service.storage.models import TABLES, TABLES_WITH_ID
 from leads_service.storage.postgresql import distribution, pages
 from leads_service.storage.postgresql import migrations as scripts
 from leads_service.storage.postgresql.database import Postgres, location_of, was_rolled_back
@@ -374,9 +374,13 @@ class PostgresqlStorage(DatabaseStorage):
     def distribute(self, *, of_known_users: bool) -> list[str]:
         """Distribute the tables over the nodes of a cluster of Citus, by user."""
         with self.unusable(), self.opened(), self.writing(), self.schema_lock():
-            return distribution.distribute(
+            self.lock_tables([*TABLES])
+            last = self.last_ids()
+            distributed = distribution.distribute(
                 self.database, self.location, of_known_users=of_known_users
             )
+            self.set_last_ids(last)  # Citus lets those of the tokens begin anew
+            return distributed
 
     # Maintenance
 
