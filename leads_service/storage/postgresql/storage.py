@@ -34,6 +34,9 @@ FIND_HISTORY = "SELECT 1 WHERE to_regclass('leads_migration') IS NOT NULL"
 MIGRATION_LOCK = 0x6C65616473
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_BATCH = 10_000  # leads that are in memory at a time
+SET_NO_WAIT = (
+    "SELECT set_config('lock_timeout', '1ms', true), set_config('synchronous_commit', 'off', true)"
+)
 NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 
 NOT_PSYCOPG_3 = (
@@ -119,9 +122,9 @@ class PostgresqlStorage(DatabaseStorage):
 
     @contextmanager
     def no_wait(self) -> Iterator[None]:
-        """Make writes in the block fail at once if the row is locked."""
+        """Make writes in the block fail at once if the row is locked, and wait for no standby."""
         with storage_errors, self.transaction():
-            self._set("lock_timeout", "1ms")
+            execute(self.database, SET_NO_WAIT)
             yield
 
     # Leads
