@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,9 @@ else:
 
 # What a crash would lose does not matter here.
 FASTER = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+
+NO_SYNC = "--no-sync"
+STANDBY = "standby"  # as synchronous_standby_names has it
 
 
 def binaries() -> Path:
@@ -51,6 +54,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def children(parent: int) -> list[int]:
+    """Return the ids of a process's children."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            # Behind the program's name, which may have spaces.
+            state, ppid, *_ = file.read_text().rpartition(")")[2].split()
+            if int(ppid) == parent and state != "Z":
+                found.append(int(file.parent.name))
+    return found
+
+
 class Server:
     """A PostgreSQL server in a folder of its own, on a port of 127.0.0.1.
 
@@ -60,11 +75,12 @@ class Server:
         process: The server, None while it is stopped.
     """
 
-    def __init__(self, *options: str):
+    def __init__(self, *options: str, primary: "Server | None" = None):
         """Create a cluster.
 
         Args:
             options: Settings such as ``fsync=off``.
+            primary: A running server whose standby, by the name of ``STANDBY``, this one is to be.
         """
         self._home = Path(mkdtemp(prefix="leads-postgres-"))
         self._home.chmod(0o755)
@@ -76,7 +92,13 @@ class Server:
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         self.process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
+        if primary is None:
+            self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", NO_SYNC)
+        else:
+            source = f"--dbname={primary.url}?application_name={STANDBY}"
+            self._run(
+                "pg_basebackup", source, "--write-recovery-conf", "--checkpoint=fast", NO_SYNC
+            )
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(binaries() / program), "-D", str(self.folder), *arguments]
@@ -113,6 +135,20 @@ class Server:
             self.process.send_signal(how)
             self.process.wait()
             self.process = None
+
+    def kill(self) -> None:
+        """End all of the server's processes with SIGKILL, as the loss of its machine does."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)  # so that it starts no further ones
+        os.waitpid(self.process.pid, os.WUNTRACED)
+        for child in children(self.process.pid):
+            os.kill(child, signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
+    def promote(self) -> None:
+        """Make the standby a primary, and return when it is one."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
 
     def remove(self) -> None:
         """End the server, and delete its data."""

@@ -9,11 +9,12 @@ import sys
 from configparser import ConfigParser, SectionProxy
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from leads_service import config
+from leads_service import config, create_app
 from leads_service.api.parsing import MAX_BODY
 from leads_service.cli import commands
 from leads_service.cli.server import MAX_CONNECTIONS, RESERVED_FILES, STOP_TIMEOUT
@@ -22,7 +23,11 @@ from tests.helpers import BIN, ROOT, Caller, first_match, free_port, serve
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+POSTGRESQL = yaml.safe_load((DEPLOY / "compose.postgresql.yaml").read_text())
+SERVERS: dict[str, dict[str, Any]] = POSTGRESQL["services"]
+PATRONI = yaml.safe_load((DEPLOY / "patroni.yml").read_text())
 CADDYFILE = (DEPLOY / "Caddyfile").read_text()
+DATABASE_SQL = (DEPLOY / "database.sql").read_text()
 UNITS = ("leads-service.service", "litestream.service")
 
 with_systemd = pytest.mark.skipif(
@@ -30,16 +35,16 @@ with_systemd = pytest.mark.skipif(
 )
 
 
-def instructions() -> list[tuple[str, str]]:
-    """Return the Dockerfile's instructions, each with what follows it."""
-    text = re.sub(r"^#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
+def instructions(dockerfile: str = "Dockerfile") -> list[tuple[str, str]]:
+    """Return a Dockerfile's instructions, each with what follows it."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / dockerfile).read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", "").splitlines()
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
 
 
-def instruction(name: str) -> str:
+def instruction(name: str, dockerfile: str = "Dockerfile") -> str:
     """Return what follows the last instruction of this name."""
-    return [rest for word, rest in instructions() if word == name][-1]
+    return [rest for word, rest in instructions(dockerfile) if word == name][-1]
 
 
 def image_environment() -> dict[str, str]:
@@ -76,7 +81,13 @@ def database(environment: dict[str, str]) -> PurePosixPath:
 
 def mounts(service: dict[str, Any]) -> dict[str, str]:
     """Return a service's volumes and files, by the path they have in it."""
-    return {target: source for source, target, *_ in (v.split(":") for v in service["volumes"])}
+    volumes = (volume.split(":") for volume in service.get("volumes", ()))
+    return {target: source for source, target, *_ in volumes}
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the services of compose.postgresql.yaml with names such as ``kind``1."""
+    return {name: SERVERS[name] for name in SERVERS if re.fullmatch(rf"{kind}\d", name)}
 
 
 def seconds(span: str) -> int:
@@ -122,9 +133,10 @@ def test_the_images_healthcheck(url: str) -> None:
     "environment",
     [
         image_environment() | SERVICES["leads"]["environment"],
+        image_environment() | SERVERS["leads1"]["environment"],
         unit_environment(unit("leads-service.service")),
     ],
-    ids=["compose", "systemd"],
+    ids=["compose", "postgresql", "systemd"],
 )
 def test_the_settings(environment: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
@@ -146,26 +158,133 @@ def test_compose_publishes_the_proxy_alone() -> None:
     ]
     assert COMPOSE["networks"]["inside"]["internal"]
     assert SERVICES["leads"]["networks"] == ["inside"]
-    assert f"reverse_proxy leads:{instruction('EXPOSE')} " in CADDYFILE
+    assert f"reverse_proxy {{$LEADS_UPSTREAMS:leads:{instruction('EXPOSE')}}} " in CADDYFILE
     assert SERVICES["leads"]["environment"]["LEADS_PROXY_HOPS"] == 1
     domain = SERVICES["proxy"]["environment"]["LEADS_DOMAIN"]
     assert SERVICES["leads"]["environment"]["LEADS_HOSTS"] == domain
 
 
 def test_compose_confines_every_service() -> None:
-    for service in SERVICES.values():
+    assert POSTGRESQL["x-confined"] == COMPOSE["x-confined"]
+    for service in (*SERVICES.values(), *SERVERS.values()):
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_compose_refers_to_what_exists() -> None:
-    build = SERVICES["leads"]["build"]
-    assert (DEPLOY / build["context"] / build["dockerfile"]).samefile(DEPLOY / "Dockerfile")
-    for service in SERVICES.values():
-        for source in mounts(service).values():
-            assert (DEPLOY / source).is_file() or source in COMPOSE["volumes"]
-        assert service.get("depends_on", {}).keys() <= SERVICES.keys()
+@pytest.mark.parametrize("compose", [COMPOSE, POSTGRESQL], ids=["sqlite", "postgresql"])
+def test_compose_refers_to_what_exists(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    volumes = set()
+    for service in services.values():
+        if build := service.get("build"):
+            assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
+        sources = set(mounts(service).values())
+        volumes |= {source for source in sources if not (DEPLOY / source).is_file()}
+        assert service.get("depends_on", {}).keys() <= services.keys()
+    assert volumes == compose["volumes"].keys()
+
+
+def test_both_composes_run_the_same_service_behind_the_same_proxy() -> None:
+    def without(service: dict[str, Any], *names: str) -> dict[str, Any]:
+        return {name: service[name] for name in service if name not in names}
+
+    differing = ("environment", "networks", "volumes", "depends_on")
+    for service in named("leads").values():
+        assert without(service, *differing) == without(SERVICES["leads"], *differing)
+        shared = SERVICES["leads"]["environment"].items()
+        assert shared <= service["environment"].items()
+    proxies = [SERVERS["proxy"], SERVICES["proxy"]]
+    assert without(proxies[0], *differing[:1], "depends_on") == without(
+        proxies[1], *differing[:1], "depends_on"
+    )
+    assert [name for name in SERVERS if "ports" in SERVERS[name]] == ["proxy"]
+
+
+def test_the_proxy_sends_requests_to_every_instance_that_is_healthy(url: str) -> None:
+    port = instruction("EXPOSE")
+    upstreams = SERVERS["proxy"]["environment"]["LEADS_UPSTREAMS"].split()
+    assert upstreams == [f"{name}:{port}" for name in named("leads")]
+    path = first_match(r"health_uri (\S+)", CADDYFILE)
+    host = first_match(r"health_headers \{\s+Host (\S+)", CADDYFILE)
+    app = create_app({"LEADS_DATABASE": url, "LEADS_HOSTS": "leads.example.com"})
+    client = app.test_client()
+    assert client.get(path, headers={"Host": host}).status_code != 400
+    assert client.get(path, headers={"Host": upstreams[0]}).status_code == 400
+
+
+def test_the_service_knows_every_server() -> None:
+    port = str(PATRONI["postgresql"]["listen"]).rpartition(":")[2]
+    rest_port = PATRONI["restapi"]["listen"].rpartition(":")[2]
+    servers = named("postgres")
+    password = "${DATABASE_PASSWORD:?}"  # noqa: S105  # where it is
+    for service in named("leads").values():
+        address = urlsplit(service["environment"]["LEADS_DATABASE"])
+        assert address.netloc.partition("@")[2].split(",") == list(servers)
+        assert f"CREATE ROLE {address.username} LOGIN" in DATABASE_SQL
+        assert f"CREATE DATABASE {address.path[1:]} OWNER {address.username} " in DATABASE_SQL
+        assert service["environment"]["PGPASSWORD"] == password
+    assert "\\getenv password DATABASE_PASSWORD" in DATABASE_SQL
+    for name, service in servers.items():
+        environment = service["environment"]
+        assert environment["DATABASE_PASSWORD"] == password
+        assert environment["PATRONI_NAME"] == name
+        assert environment["PATRONI_POSTGRESQL_CONNECT_ADDRESS"] == f"{name}:{port}"
+        assert environment["PATRONI_RESTAPI_CONNECT_ADDRESS"] == f"{name}:{rest_port}"
+        members = [f"{member}:2379" for member in named("etcd")]
+        assert environment["PATRONI_ETCD3_HOSTS"].split(",") == members
+        where = mounts(service)
+        (data,) = (target for target, source in where.items() if source == name)
+        assert PurePosixPath(PATRONI["postgresql"]["data_dir"]).parent == PurePosixPath(data)
+        assert instruction("CMD", "patroni.Dockerfile") == f'["{list(where)[1]}"]'
+        assert f"--file {list(where)[2]} " in PATRONI["bootstrap"]["post_bootstrap"]
+    exposed = instruction("EXPOSE", "patroni.Dockerfile").split()
+    assert exposed == [port, rest_port]
+
+
+def test_the_members_of_etcd_know_each_other() -> None:
+    members = named("etcd")
+    for name, service in members.items():
+        environment = service["environment"]
+        assert environment["ETCD_NAME"] == name
+        assert environment["ETCD_DATA_DIR"] == next(iter(mounts(service)))
+        assert environment["ETCD_ADVERTISE_CLIENT_URLS"] == f"http://{name}:2379"
+        peers = [f"{member}=http://{member}:2380" for member in members]
+        assert environment["ETCD_INITIAL_CLUSTER"].split(",") == peers
+        own = f"{name}={environment['ETCD_INITIAL_ADVERTISE_PEER_URLS']}"
+        assert own in peers
+
+
+def test_a_password_is_in_no_file_and_in_no_address() -> None:
+    for service in SERVERS.values():
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name:
+                assert re.fullmatch(r"\$\{\w+_PASSWORD:\?\}", value), "it has to be given"
+    networks = {name: set(service["networks"]) for name, service in SERVERS.items()}
+    assert [name for name in networks if "outside" in networks[name]] == ["proxy"]
+    assert networks["proxy"].isdisjoint(networks["postgres1"])
+    assert networks["leads1"].isdisjoint(networks["etcd1"])
+    assert [name for name in POSTGRESQL["networks"] if not POSTGRESQL["networks"][name]] == [
+        "outside"
+    ]
+
+
+def test_a_commit_is_acknowledged_when_two_of_three_servers_have_it() -> None:
+    settings = PATRONI["bootstrap"]["dcs"]
+    assert settings["synchronous_mode"] == "quorum"
+    assert settings["synchronous_mode_strict"]
+    assert settings["synchronous_node_count"] == 1
+    # Patroni's own conditions, outside which it corrects them.
+    assert settings["ttl"] >= 20
+    assert settings["ttl"] >= settings["loop_wait"] + 2 * settings["retry_timeout"]
+
+
+def test_the_images_have_the_driver_of_postgresql() -> None:
+    pinned = (ROOT / ".ci" / "constraints.txt").read_text().split()
+    (driver,) = (line for line in pinned if line.startswith("psycopg=="))
+    assert driver.replace("psycopg", "psycopg[binary]") in instruction("RUN", "patroni.Dockerfile")
+    installed = next(rest for word, rest in instructions() if word == "RUN")
+    assert "[server,postgresql]" in installed
 
 
 def test_compose_replicates_the_database_of_the_service() -> None:
