@@ -66,6 +66,20 @@ def children(parent: int) -> list[int]:
     return found
 
 
+def home() -> Path:
+    """Return a new folder in which the server's programs can read."""
+    folder = Path(mkdtemp(prefix="leads-postgres-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def give_to_server(folder: Path) -> None:
+    """Make the server the owner of a folder and all that is in it."""
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            shutil.chown(path, "nobody")
+
+
 class Server:
     """A PostgreSQL server in a folder of its own, on a port of 127.0.0.1.
 
@@ -82,12 +96,10 @@ class Server:
             options: Settings such as ``fsync=off``.
             primary: A running server whose standby, by the name of ``STANDBY``, this one is to be.
         """
-        self._home = Path(mkdtemp(prefix="leads-postgres-"))
-        self._home.chmod(0o755)
+        self._home = home()
         self.folder = self._home / "data"
         self.folder.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "nobody")
+        give_to_server(self.folder)
         self.options = options
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
