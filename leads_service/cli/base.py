@@ -11,6 +11,7 @@ from flask.cli import AppGroup
 
 from leads_service.exceptions import (
     AccountError,
+    CommitOutcomeUnknownError,
     ConfigError,
     ScorerError,
     StorageUnavailableError,
@@ -45,6 +46,10 @@ class Commands(AppGroup):
             if error.errno == EPIPE:  # the reader of stdout is gone, which click handles
                 raise
             raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
+        except CommitOutcomeUnknownError as error:
+            raise click.ClickException(
+                f"it is not known whether this was stored ({error}); look before you try again"
+            ) from error
         except StorageUnavailableError as error:
             raise click.ClickException(
                 f"the store failed ({error}); try again, or see: leads-service db status"

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from leads_service import copying
 from leads_service.cli.base import progress_bar, ready_state
-from leads_service.exceptions import ConfigError
+from leads_service.exceptions import ConfigError, StorageUnusableError
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
 
@@ -42,7 +42,13 @@ def copy(to: str) -> None:
     target = _target(to)
     leads = sum(source.count_by_status().values())
     with progress_bar(2 * leads, "Copying") as bar:
-        counts = copying.copy(source, target, bar.update)
+        try:
+            counts = copying.copy(source, target, bar.update)
+        except StorageUnusableError as error:
+            message = str(error)
+            if target.location in message:
+                message = message.replace("LEADS_DATABASE", "--to")
+            raise StorageUnusableError(message) from error
     for table, count in counts.items():
         click.echo(f"{count:>9,} {NAMES[table]}")
     click.echo(f"copied to {target.location}; set LEADS_DATABASE to its URL")

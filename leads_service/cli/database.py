@@ -26,7 +26,7 @@ def migrate() -> None:
 
 @db.command("check")
 def check() -> None:
-    """Look for damage in the whole file; end with exit code 1 if there is any.
+    """Look for damage in the whole database; end with exit code 1 if there is any.
 
     \b
     Example:  leads-service db check

@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 
 from leads_service import init_app
+from leads_service.exceptions import CommitOutcomeUnknownError
+from leads_service.state import AppState
 from tests.cli.expected import SQLITE, USERS
 from tests.helpers import MIGRATIONS, Run, assert_refused, connect
 
@@ -156,3 +158,26 @@ def test_a_locked_store(program: Run, locked: sqlite3.Connection) -> None:
     assert program("db", "migrate") == (0, "The schema is up to date.\n", "")
     locked.rollback()
     assert program("user", "add", "alice") == (0, "1\n", "")
+
+
+def test_a_commit_of_unknown_outcome_is_no_reason_to_try_again(
+    run: Run, service: AppState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise CommitOutcomeUnknownError("the disk is gone")
+
+    monkeypatch.setattr(service.storage, "add_user", fail)
+    refused = run("user", "add", "alice", code=1)
+    assert_refused(refused, "not known whether this was stored (the disk is gone); look before")
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://bob:hush@db/leads", "host=db password=hush", " postgresql://b:hush@db/x"]
+)
+def test_a_password_is_not_repeated(
+    program: Run, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("LEADS_DATABASE", url)
+    answer = program("db", "status")
+    assert_refused(answer, "or postgresql://user:password@host/database")
+    assert "hush" not in answer.stderr

@@ -470,3 +470,42 @@ def counting(method: Callable[[], Any], calls: list[Any]) -> Callable[[], Any]:
         return method()
 
     return counted
+
+
+def test_an_index_that_lacks_a_row(storage: Storage, tmp_path: Path) -> None:
+    """The extension amcheck finds it, if it is there."""
+    ready = "UPDATE pg_index SET indisready = {} WHERE indexrelid = 'leads_lead_newest'::regclass"
+    with psycopg.connect(postgres_url(tmp_path), autocommit=True) as superuser:
+        superuser.execute(ready.format(False).encode())
+        insert(storage)
+        superuser.execute(ready.format(True).encode())
+        assert storage.problems() == []
+        superuser.execute("CREATE EXTENSION amcheck")
+        (problem,) = storage.problems()
+        assert "leads_lead_newest" in problem
+        superuser.execute("REINDEX INDEX leads_lead_newest")
+    assert storage.problems() == []
+
+
+@pytest.mark.skipif(not postgres.HAS_PROGRAMS, reason="needs a server to damage")
+def test_a_page_that_is_damaged() -> None:
+    server = postgres.Server(*postgres.FASTER)
+    try:
+        server.start()
+        storage = open_storage(server.url)
+        storage.migrate()
+        insert(storage)
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            found = connection.execute("SELECT pg_relation_filepath('leads_lead')").fetchone()
+            assert found is not None
+        storage.dispose()
+        server.stop()
+        file = server.folder / found[0]
+        file.write_bytes(file.read_bytes()[:8000] + b"\xff" * 192)
+        server.start()
+        (problem,) = storage.problems()
+        assert "invalid page" in problem
+        storage.dispose()
+    finally:
+        server.remove()

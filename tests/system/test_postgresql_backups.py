@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -100,8 +101,9 @@ def test_the_log(database: str, server: postgres.Server, archive: Path, tmp_path
         while not connection.execute(archived, (written,)).fetchall():
             pass
     server.stop(signal.SIGQUIT)
-    *_, setting = shlex.split(start)
-    restored = postgres.Server(setting)
+    words = shlex.split(start)
+    settings = [setting for flag, setting in pairwise(words) if flag == "-c"]
+    restored = postgres.Server(*settings)
     try:
         shutil.rmtree(restored.folder)
         for command in (copy, touch):
@@ -112,5 +114,6 @@ def test_the_log(database: str, server: postgres.Server, archive: Path, tmp_path
             while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
                 pass
         assert count(postgres.named(restored.url, "leads"), tmp_path) == 2
+        assert not list(archive.glob("wal/*.history")), "a second history of the database"
     finally:
         restored.remove()

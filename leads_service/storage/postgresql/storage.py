@@ -47,6 +47,11 @@ SET_NO_WAIT = (
     f" set_config('statement_timeout', '{NO_WAIT}ms', true)"
 )
 LOCK_NOT_AVAILABLE = "55P03"
+DAMAGED = ("XX001", "XX002")  # data_corrupted and index_corrupted
+INDEXES = """
+    SELECT indexrelid::regclass::text, indisvalid FROM pg_index
+    WHERE starts_with(indrelid::regclass::text, 'leads_') ORDER BY 1
+"""
 FOREIGN_KEY_VIOLATION = "23503"
 NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
 
@@ -398,15 +403,35 @@ class PostgresqlStorage(DatabaseStorage):
             return execute(self.database, sql).fetchall()
 
     def problems(self) -> list[str]:
-        """Check what the engine can't promise by itself; return a line for each problem."""
+        """Read all rows; with the extension amcheck, compare the indexes with them.
+
+        Returns:
+            A line for each problem.
+        """
         with self.unusable(), self.opened():
             if not self.exists():
                 raise StorageUnusableError(NOTHING.format(self.location))
-            invalid = self._rows_of(
-                "SELECT indexrelid::regclass::text FROM pg_index"
-                " WHERE NOT indisvalid AND starts_with(indrelid::regclass::text, 'leads_')"
-            )
-        return [f"the index {name} is not valid; REINDEX it" for (name,) in invalid]
+            found = []
+            for table in TABLES:
+                found += self._failure(f"SELECT sum(length(t::text)) FROM {table} AS t")  # noqa: S608  # ours
+            has_amcheck = self._rows_of("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")
+            for index, is_valid in self._rows_of(INDEXES):
+                if not is_valid:
+                    found.append(f"the index {index} is not valid; REINDEX it")
+                elif has_amcheck:
+                    found += self._failure(f"SELECT bt_index_check('{index}', true)")  # ours
+        return found
+
+    def _failure(self, sql: str) -> list[str]:
+        """Run a query that reads a lot; return its error, if the database is damaged."""
+        try:
+            with storage_errors, self.transaction(), self._unlimited():
+                execute(self.database, sql)
+        except StorageUnavailableError as error:
+            if sqlstate_of(error.__cause__) not in DAMAGED:
+                raise
+            return [str(error)]
+        return []
 
     def back_up(self, target: Path, *, replace: bool) -> None:
         """Refuse: PostgreSQL has its own means."""

@@ -39,7 +39,8 @@ def _file(url: str) -> Path:
         named = path not in ("", ":memory:") and "\0" not in path
         if parts.scheme == "sqlite" and named and not beyond_the_path:
             return Path(path).resolve()  # SQLite keeps the WAL beside the file, not beside a link
+    # Without what it is: that may hold a password.
     raise ConfigError(
         "LEADS_DATABASE must be sqlite:///relative/path or sqlite:////absolute/path, "
-        f"with %23, %25 and %3F for #, % and ?, not {url!r}"
+        "with %23, %25 and %3F for #, % and ?, or postgresql://user:password@host/database"
     )
