@@ -34,9 +34,9 @@ LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, 
 
 def test_the_commands() -> None:
     assert sorted(LEAVES) == [
-        *("backup", "copy", "db check", "db migrate", "db status", "export", "import", "pipeline"),
-        *("reassign", "rescore", "restore", "serve", "token create", "token list", "token revoke"),
-        *("user add", "user list", "user remove", "user rename"),
+        *("backup", "copy", "db check", "db distribute", "db migrate", "db status", "export"),
+        *("import", "pipeline", "reassign", "rescore", "restore", "serve", "token create"),
+        *("token list", "token revoke", "user add", "user list", "user remove", "user rename"),
     ]
 
 
