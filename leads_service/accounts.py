@@ -143,7 +143,8 @@ class Accounts:
             user_id = self.user_id(name)
             if leads_to is not None:
                 self._leads.reassign(user_id, self.user_id(leads_to))
-            self._leads.forget(user_id)
+            # A lead that has come since it was counted is neither given away nor to be erased.
+            self._leads.forget(user_id, has_leads=erase and leads_to is None)
             self._storage.delete_user(user_id)
         return count
 

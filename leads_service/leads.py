@@ -274,10 +274,15 @@ class LeadService:
             return self._storage.move_leads(old, new, filters or {}, change)
 
     @retry_conflicts
-    def forget(self, user_id: int) -> int:
-        """Delete a user's leads, their positions and idempotency keys; return how many leads."""
+    def forget(self, user_id: int, *, has_leads: bool = True) -> int:
+        """Delete a user's leads, their positions and idempotency keys; return how many leads.
+
+        Args:
+            user_id: The user's id.
+            has_leads: As for ``Storage.forget_user``.
+        """
         with self._storage.writing():
-            return self._storage.forget_user(user_id)
+            return self._storage.forget_user(user_id, has_leads=has_leads)
 
     def confirm_users(self, user_ids: Iterable[int]) -> None:
         """Check that users exist; a host's users are not checked.

@@ -45,8 +45,7 @@ def check() -> None:
 def distribute() -> None:
     """Distribute the tables over the nodes of a cluster of Citus, by user.
 
-    Do it before there are many leads, or stop the server first: writes wait while it runs. Restart
-    the server afterwards.
+    Stop the server first, for it has to learn of it, and its writes could end in a deadlock.
 
     \b
     Example:  leads-service db distribute

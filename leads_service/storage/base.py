@@ -298,8 +298,13 @@ class Storage(Protocol):
             change: Called with each lead; returns the lead to store.
         """
 
-    def forget_user(self, user_id: int) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads."""
+    def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
+        """Delete a user's leads, positions and idempotency keys; return how many leads.
+
+        Args:
+            user_id: The user's id.
+            has_leads: Whether there are leads to delete; otherwise those that there are stay.
+        """
 
     # Users and tokens
 

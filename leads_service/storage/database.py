@@ -38,6 +38,7 @@ from leads_service.storage.models import (
 from leads_service.storage.queries import Statement
 
 MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
+BESIDE_LEADS = tuple(table for table in TABLES_WITH_OWNER if table is not Lead)
 MAX_SWEPT_KEYS = 100  # expired keys that ``claim_key`` deletes at most
 
 
@@ -331,11 +332,11 @@ class DatabaseStorage(ABC):
         for batch in _batches(shared):
             self._run(Idempotency.insert_many(batch).on_conflict_ignore())
 
-    def forget_user(self, user_id: int) -> int:
+    def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
         """Delete a user's leads, positions and idempotency keys; return how many leads."""
-        count = self.count(user_id, {})
+        count = self.count(user_id, {}) if has_leads else 0
         with self.reindexing(count):
-            for table in TABLES_WITH_OWNER:
+            for table in TABLES_WITH_OWNER if has_leads else BESIDE_LEADS:
                 self._run(table.delete().where(table.user_id == user_id))
         return count
 

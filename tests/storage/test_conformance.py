@@ -673,6 +673,8 @@ def test_a_user_who_is_forgotten_leaves_nothing(storage: Storage) -> None:
     with storage.writing():
         storage.delete_lead(ALICE, leads[0]["id"])
         records = [claim(storage, user_id) for user_id in (ALICE, BOB)]
+        assert storage.forget_user(ALICE, has_leads=False) == 0
+        assert len(leads_of(storage)) == 1
         assert storage.forget_user(ALICE) == 1
     assert leads_of(storage) == []
     assert [storage.position(ALICE, lead["id"]) for lead in leads] == [None, None]

@@ -125,29 +125,36 @@ def test_a_lead_of_a_user_who_is_gone(
         service.leads.create(alice.id, {"company_id": 1})
 
 
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("erase", [True, False], ids=["erased", "given away"])
 def test_a_lead_that_comes_while_its_owner_is_removed(
     refers_to_owner: None,
     alice: Caller,
+    bob: Caller,
     service: AppState,
     postgresql_url: str,
     monkeypatch: pytest.MonkeyPatch,
+    erase: bool,
+    is_before: bool,
 ) -> None:
     """Nobody waits for the lock on the user, as on Citus, where the foreign key looks elsewhere."""
     storage, other = service.storage, open_storage(postgresql_url)
     find, forget = storage.user_id, storage.forget_user
     forgotten: list[int] = []
 
-    def forget_and_store(user_id: int) -> int:
-        forgotten.append(forget(user_id))
-        if len(forgotten) == 1:
+    def forget_and_store(user_id: int, **options: bool) -> int:
+        if not forgotten and is_before:
+            insert(other, user_id)
+        forgotten.append(forget(user_id, **options))
+        if len(forgotten) == 1 and not is_before:
             insert(other, user_id)
         return forgotten[-1]
 
     monkeypatch.setattr(storage, "user_id", lambda name, **_: find(name))
     monkeypatch.setattr(storage, "forget_user", forget_and_store)
-    service.accounts.remove_user("alice", erase=True)
-    assert forgotten == [0, 1]
+    service.accounts.remove_user("alice", leads_to=None if erase else "bob", erase=erase)
     assert service.leads.count(alice.id) == 0
+    assert service.leads.count(bob.id) == (0 if erase else 1)
     other.dispose()
 
 

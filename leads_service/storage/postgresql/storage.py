@@ -22,7 +22,7 @@ from leads_service.lead import FIELDS
 from leads_service.storage import queries
 from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
-from leads_service.storage.errors import one_line, storage_errors
+from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import TABLES, TABLES_WITH_ID
 from leads_service.storage.postgresql import distribution, pages
@@ -46,6 +46,7 @@ SET_NO_WAIT = (
     "SELECT set_config('lock_timeout', '1ms', true), set_config('synchronous_commit', 'off', true),"
     f" set_config('statement_timeout', '{NO_WAIT}ms', true)"
 )
+LEADS_CAME = "leads of the user were stored meanwhile; revoke the user's tokens first"
 LOCK_NOT_AVAILABLE = "55P03"
 DAMAGED = ("XX001", "XX002")  # data_corrupted and index_corrupted
 INDEXES = """
@@ -283,7 +284,7 @@ class PostgresqlStorage(DatabaseStorage):
         try:
             super().delete_user(user_id)
         except IntegrityError as error:
-            raise TransactionConflictError(one_line(error)) from error
+            raise TransactionConflictError(LEADS_CAME) from error
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Record when a token was used, unless that has just failed.

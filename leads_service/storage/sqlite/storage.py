@@ -166,10 +166,10 @@ class SqliteStorage(DatabaseStorage):
         with self._secure_delete():
             super().delete_lead(user_id, lead_id)
 
-    def forget_user(self, user_id: int) -> int:
+    def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
         """Delete a user's leads, positions and idempotency keys; return how many leads."""
         with self._secure_delete():
-            return super().forget_user(user_id)
+            return super().forget_user(user_id, has_leads=has_leads)
 
     def insert_leads(
         self, leads: Iterable[Mapping[str, Any]], confirm: Callable[[set[int]], None]
