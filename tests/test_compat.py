@@ -182,7 +182,7 @@ def test_a_loop_of_our_own_watches_granians_workers(
     supervised: subprocess.CompletedProcess[str],
 ) -> None:
     assert supervised.returncode == 0, supervised.stderr
-    assert supervised.stdout.endswith("\nsupervised\n")
+    assert "supervised" in supervised.stdout.splitlines()  # granian may have warned after it
 
 
 def test_granian_says_what_nobody_can_make_use_of(
