@@ -5,6 +5,8 @@ as the tokens, each node has (a reference table). So that a create need not look
 table, for which Citus would ask all nodes, a foreign key refuses leads of unknown users.
 """
 
+from collections.abc import Sequence
+
 from peewee import Database
 
 from leads_service._compat.peewee import execute
@@ -37,33 +39,32 @@ NO_CITUS = (
 )
 
 
-def distribute(database: Database, location: str, *, of_known_users: bool) -> list[str]:
-    """Distribute the tables that are not yet, within a transaction; return their names.
+def undistributed(database: Database, location: str) -> list[str]:
+    """Return the names of the tables that are not distributed yet.
 
     Args:
         database: The database, on the coordinator.
         location: Its name in messages.
-        of_known_users: Whether every owner of leads has to be a user of this database.
 
     Raises:
         StorageUnusableError: The database has no Citus.
-        PeeweeException: A node is not there, or there are leads without a user.
     """
     if not execute(database, IS_INSTALLED).fetchone():
         raise StorageUnusableError(NO_CITUS.format(location))
     done = {name for (name,) in execute(database, DISTRIBUTED)}
-    missing = [name for name in (*ON_ALL_NODES, *OWNED) if name not in done]
+    return [name for name in (*ON_ALL_NODES, *OWNED) if name not in done]
+
+
+def distribute(database: Database, names: Sequence[str]) -> None:
+    """Distribute tables, within a transaction that keeps others from writing to them."""
     for statement in (IN_SEQUENCE, QUIETLY):
         execute(database, statement)
-    for name in missing:
+    for name in names:
         colocated = "default" if name == OWNED[0] else OWNED[0]
         sql = DISTRIBUTE_OWNED if name in OWNED else COPY_TO_ALL_NODES
         execute(database, sql.format(name, colocated))
-    for name in reversed(missing):
+    for name in reversed(names):
         execute(database, FREE_SPACE.format(name))
-    if of_known_users and not refers_to_owner(database):
-        execute(database, REFER_TO_OWNER)
-    return missing
 
 
 def refers_to_owner(database: Database) -> bool:

@@ -380,13 +380,16 @@ class PostgresqlStorage(DatabaseStorage):
     def distribute(self, *, of_known_users: bool) -> list[str]:
         """Distribute the tables over the nodes of a cluster of Citus, by user."""
         with self.unusable(), self.opened(), self.writing(), self.schema_lock():
-            self.lock_tables([*TABLES])
-            last = self.last_ids()
-            distributed = distribution.distribute(
-                self.database, self.location, of_known_users=of_known_users
-            )
-            self.set_last_ids(last)  # Citus lets those of the tokens begin anew
-            return distributed
+            missing = distribution.undistributed(self.database, self.location)
+            lacks_reference = of_known_users and not distribution.refers_to_owner(self.database)
+            if missing or lacks_reference:
+                self.lock_tables([*TABLES])
+                last = self.last_ids()
+                distribution.distribute(self.database, missing)
+                self.set_last_ids(last)  # Citus lets those of the tokens begin anew
+            if lacks_reference:
+                execute(self.database, distribution.REFER_TO_OWNER)
+            return missing
 
     # Maintenance
 
