@@ -170,7 +170,7 @@ class Server:
 
 
 _started: list[Server] = []
-_created: set[str] = set()  # names of databases
+_created: set[tuple[str, str]] = set()  # a server's URL, and the name of a database there
 
 
 @cache
@@ -185,9 +185,10 @@ def server() -> str:
 
 def stop_server() -> None:
     """Stop what ``server`` has started, or drop from the one that is given what was created."""
-    if not _started:
-        for name in _created:
-            drop(server(), name)
+    given = os.environ.get("LEADS_TEST_POSTGRES")
+    for url, name in _created:
+        if url == given:  # no other server's, on which another database has that name
+            drop(url, name)
     while _started:
         _started.pop().remove()
 
@@ -199,7 +200,7 @@ def named(url: str, database: str) -> str:
 
 def create(url: str, name: str, encoding: str = "UTF8") -> str:
     """Create a database, in the place of one with the same name, and return its URL."""
-    _created.add(name)
+    _created.add((url, name))
     with psycopg.connect(url, autocommit=True) as connection:
         drop(url, name)
         settings = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"

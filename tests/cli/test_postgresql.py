@@ -24,6 +24,13 @@ def test_no_server(program: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[s
     assert "hush" not in answer.stderr
 
 
+def test_no_server_to_copy_to(program: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADS_DATABASE", url)
+    assert program("user", "add", "alice").code == 0
+    answer = program("copy", "--to", f"postgresql://127.0.0.1:{postgres.free_port()}/leads")
+    assert_refused(answer, "; check --to")
+
+
 def test_a_url_that_is_none(program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADS_DATABASE", "postgresql://bob:hu@sh@127.0.0.1/leads")
     answer = program("serve")

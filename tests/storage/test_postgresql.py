@@ -481,6 +481,7 @@ def test_an_index_that_lacks_a_row(storage: Storage, tmp_path: Path) -> None:
         superuser.execute(ready.format(True).encode())
         assert storage.problems() == []
         superuser.execute("CREATE EXTENSION amcheck")
+        superuser.execute('CREATE INDEX "it\'s" ON leads_lead (notes)')
         (problem,) = storage.problems()
         assert "leads_lead_newest" in problem
         superuser.execute("REINDEX INDEX leads_lead_newest")

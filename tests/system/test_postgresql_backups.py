@@ -48,11 +48,11 @@ def count(database: str, folder: Path) -> int:
 
 
 @pytest.fixture
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def archive() -> Iterator[Path]:
     """The folder ``/backup``, to which the server may write."""
     folder = postgres.home()
-    (folder / "wal").mkdir(mode=0o777)
-    (folder / "wal").chmod(0o777)
+    (folder / "wal").mkdir()
+    postgres.give_to_server(folder / "wal")
     yield folder
     shutil.rmtree(folder)
 
