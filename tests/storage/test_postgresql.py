@@ -398,6 +398,20 @@ def test_a_role_that_may_not_create_tables(tmp_path: Path) -> None:
     assert "raise max_connections of the server, or CONNECTION LIMIT" in too_many
 
 
+def test_a_role_that_may_not_compare_indexes(storage: Storage, tmp_path: Path) -> None:
+    """It reads all rows."""
+    url, role = postgres_url(tmp_path), postgres_name(tmp_path)
+    parts = urlsplit(url)
+    own = f"{role}:hush@{parts.netloc.rpartition('@')[2]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION amcheck")
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hush'".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+        assert open_storage(urlunsplit(parts._replace(netloc=own))).problems() == []
+        connection.execute(f"DROP OWNED BY {role}".encode())
+        connection.execute(f"DROP ROLE {role}".encode())
+
+
 def test_starts_at_once_on_an_empty_database(tmp_path: Path) -> None:
     """One makes the tables; the others wait for it."""
     starts = 8
