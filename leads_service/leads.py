@@ -153,7 +153,10 @@ class LeadService:
                 return before
             lead["score"] = self._score(lead)
             lead["updated_at"] = later(before["updated_at"], self._clock())
-            return self._storage.update_lead(lead)
+            updated = self._storage.update_lead(lead)
+            if lead["status"] != before["status"]:
+                self._storage.add_status_change(lead, before["status"])
+            return updated
 
     @retry_conflicts
     def delete(self, user_id: int, lead_id: int, versions: Container[str] | None = None) -> None:

@@ -38,7 +38,7 @@ NOW = "2026-11-22T22:03:11.123456Z"  # where a Clock begins
 LATER = "2026-11-22T22:04:11.123456Z"  # a minute later
 MIGRATIONS = tuple(SqliteStorage.migrations.names)
 APPLIED = "".join(f"applied {name}\n" for name in MIGRATIONS)
-TABLES = ["leads_deleted", "leads_idempotency", "leads_lead", "leads_migration"]
+TABLES = ["leads_deleted", "leads_history", "leads_idempotency", "leads_lead", "leads_migration"]
 TABLES += ["leads_token", "leads_user"]
 
 # Before click 8.2 a runner mixes what a command prints with what it complains of, unless told so.

@@ -15,6 +15,7 @@ NAMES = {
     "leads_user": "users",
     "leads_token": "tokens",
     "leads_lead": "leads",
+    "leads_history": "status changes",
     "leads_idempotency": "idempotency keys",
     "leads_deleted": "positions of deleted leads",
 }

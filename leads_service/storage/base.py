@@ -51,6 +51,19 @@ class KeyRecord(NamedTuple):
     lead_id: int
 
 
+class StatusChangeRecord(NamedTuple):
+    """A change of a lead's status, and when.
+
+    ``is_estimate`` tells that it was derived from the present status and the last change of the
+    lead; what was in between is not known.
+    """
+
+    changed_at: str
+    from_status: str
+    to_status: str
+    is_estimate: bool  # on SQLite 0 or 1
+
+
 class Storage(Protocol):
     """Persistence of users, tokens, leads and idempotency keys.
 
@@ -192,8 +205,19 @@ class Storage(Protocol):
             lead: All its fields. ``user_id`` and ``id`` identify it; it has to exist.
         """
 
+    def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
+        """Record that the status of a lead has changed, at its ``updated_at``.
+
+        Args:
+            lead: All its fields, as they are now.
+            from_status: Its previous status.
+        """
+
+    def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
+        """Return the status changes of a lead of the user's, oldest first."""
+
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Delete a lead; keep its position, for cursors that refer to it."""
+        """Delete a lead and its status changes; keep its position, for cursors that refer to it."""
 
     def position(self, user_id: int, lead_id: int) -> Position | None:
         """Return the position of a lead that the user has or had; None if there never was one."""

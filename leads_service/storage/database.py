@@ -18,7 +18,7 @@ from leads_service.exceptions import (
 )
 from leads_service.lead import FIELDS
 from leads_service.storage import queries
-from leads_service.storage.base import KeyRecord, Position, TokenRecord
+from leads_service.storage.base import KeyRecord, Position, StatusChangeRecord, TokenRecord
 from leads_service.storage.errors import (
     PROGRAMMING_ERRORS,
     one_line,
@@ -32,6 +32,7 @@ from leads_service.storage.models import (
     DeletedLead,
     Idempotency,
     Lead,
+    StatusChange,
     Token,
     User,
 )
@@ -73,6 +74,9 @@ class DatabaseStorage(ABC):
         self._position = self._statement(queries.select_position(Lead))
         self._former_position = self._statement(queries.select_position(DeletedLead))
         self._keep_position = self._statement(queries.keep_position())
+        self._add_status_change = self._statement(queries.insert_status_change())
+        self._status_changes = self._statement(queries.select_status_changes())
+        self._delete_status_changes = self._statement(queries.delete_status_changes())
         self._token = self._statement(queries.select_token())
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
@@ -234,9 +238,20 @@ class DatabaseStorage(ABC):
         """Update the fields ``lead.CHANGING`` of a lead, and return the stored lead."""
         return _lead(self._update.rows(lead)[0])
 
+    def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
+        """Record that the status of a lead has changed."""
+        change = {"from_status": from_status, "is_estimate": False}
+        self._add_status_change.rows({**lead, **change})
+
+    def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
+        """Return the status changes of a lead of the user's, oldest first."""
+        rows = self._status_changes.rows({"user_id": user_id, "id": lead_id})
+        return [StatusChangeRecord(*row) for row in rows]
+
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Delete a lead; keep its position."""
+        """Delete a lead and its status changes; keep its position."""
         ids = {"user_id": user_id, "id": lead_id}
+        self._delete_status_changes.rows(ids)
         self._keep_position.rows(ids)
         self._delete.rows(ids)
 
@@ -317,12 +332,22 @@ class DatabaseStorage(ABC):
         leads = [_lead(row) for row in self._rows(Lead.select(*queries.columns()).where(own))]
         self._run(Lead.delete().where(own))
         self._run(Lead.insert_many({**change(lead), "user_id": new} for lead in leads))
+        self._move_status_changes(old, new, ids)
         # To the old owner's cursors the leads are deleted. To the new owner's they exist, again if
         # they were theirs before.
         kept = [{name: lead[name] for name in ("user_id", "id", "created_at")} for lead in leads]
         self._run(DeletedLead.insert_many(kept).on_conflict_ignore())
         back = DeletedLead.delete().where(DeletedLead.user_id == new, DeletedLead.id.in_(ids))
         self._run(back)
+
+    def _move_status_changes(self, old: int, new: int, ids: Sequence[int]) -> None:
+        own = (StatusChange.user_id == old) & StatusChange.lead_id.in_(ids)
+        changes = self._rows(StatusChange.select().where(own))
+        self._run(StatusChange.delete().where(own))
+        names = StatusChange._meta.sorted_field_names
+        for batch in _batches(changes):
+            moved = [{**dict(zip(names, row, strict=True)), "user_id": new} for row in batch]
+            self._run(StatusChange.insert_many(moved))
 
     def _share_keys(self, old: int, new: int, ids: Container[int]) -> None:
         """Copy to ``new`` the keys of ``old`` that created the leads with these ids."""

@@ -96,11 +96,31 @@ class Idempotency(Model):
         primary_key = CompositeKey("user_id", "key")
 
 
+class StatusChange(Model):
+    """A change of a lead's status; that a lead is created, as new, is none.
+
+    ``is_estimate`` tells what was derived from the present status: ``changed_at`` is then when the
+    lead last changed, and what was in between is not known.
+    """
+
+    user_id = BigIntegerField()
+    lead_id = BigIntegerField()
+    changed_at = TextField()
+    from_status = TextField()
+    to_status = TextField()
+    is_estimate = BooleanField()
+
+    class Meta:
+        table_name = "leads_history"
+        primary_key = CompositeKey("user_id", "lead_id", "changed_at")
+
+
 # The tables with a column user_id that is no foreign key.
-TABLES_WITH_OWNER: tuple[Any, ...] = (Lead, DeletedLead, Idempotency)
+TABLES_WITH_OWNER: tuple[Any, ...] = (Lead, DeletedLead, Idempotency, StatusChange)
 
 # All tables by name, each one after those that it refers to.
 TABLES: dict[str, Any] = {
-    table._meta.table_name: table for table in (User, Token, Lead, Idempotency, DeletedLead)
+    table._meta.table_name: table
+    for table in (User, Token, Lead, StatusChange, Idempotency, DeletedLead)
 }
 TABLES_WITH_ID = ("leads_user", "leads_token", "leads_lead")  # which the database gives out

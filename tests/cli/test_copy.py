@@ -58,6 +58,8 @@ def fill(alice: Caller, bob: Caller, clock: Any) -> None:
     for notes in ("", 'a "quoted"\r\nline\t\\N \\. \\', "東京, שלום, 😀", "\ufeff", "\x01\x7f"):
         clock.move(seconds=1)
         alice.client.post("/v1/leads", json={"company_id": 2**63 - 1, "notes": notes})
+    newest = alice.client.get("/v1/leads?limit=1").get_json()["data"][0]["id"]
+    alice.client.patch(f"/v1/leads/{newest}", json={"status": "lost"})
     bob.client.post("/v1/leads", json={"company_id": 2}, headers={"Idempotency-Key": "k"})
     for _ in range(2):
         last = bob.client.post("/v1/leads", json={"company_id": 3}).get_json()
@@ -78,10 +80,11 @@ def test_everything_is_there_afterwards(
     before = content(service.storage)
     answer = run("copy", "--to", target_url)
     assert answer.stderr == "", "the bar is for a terminal"
-    assert answer.stdout.splitlines()[:5] == [
+    assert answer.stdout.splitlines()[:6] == [
         "        2 users",
         "        2 tokens",
         "        6 leads",
+        "        1 status changes",
         "        1 idempotency keys",
         "        2 positions of deleted leads",
     ]

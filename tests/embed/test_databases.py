@@ -48,6 +48,7 @@ def test_the_hosts_file_keeps_its_settings(database: SqliteDatabase) -> None:
     tables = set(database.get_tables()) - {"sqlite_sequence"}
     assert tables == {
         "leads_deleted",
+        "leads_history",
         "leads_idempotency",
         "leads_lead",
         "leads_migration",

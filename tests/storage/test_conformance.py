@@ -139,6 +139,7 @@ def fill(storage: Storage) -> None:
         for number in (1, 2, 3):
             storage.insert_lead(new(created_at=day(number)), of_known_user=True)
         storage.insert_lead(new(BOB), of_known_user=True)
+        storage.add_status_change(new(id=3, status="contacted"), "lost")
         storage.delete_lead(ALICE, 2)
         claim(storage, ALICE)
 
@@ -151,6 +152,7 @@ def content(storage: Storage) -> dict[str, Any]:
         "users": storage.users(),
         "tokens": storage.tokens(),
         "keys": [storage.key(user, "key", day(1)) for user in (ALICE, BOB)],
+        "history": list(storage.rows("leads_history")),
     }
 
 
@@ -648,6 +650,65 @@ def test_a_move_that_fails_moves_nothing(storage: Storage) -> None:
     with pytest.raises(InterruptionError), storage.writing():
         storage.move_leads(ALICE, BOB, {}, change)
     assert storage.leads_after(0, 10) == leads
+
+
+def change_status(storage: Storage, lead: Lead, status: str, number: int) -> Lead:
+    """Give a lead another status on a day, and return it."""
+    changed = lead | {"status": status, "updated_at": day(number)}
+    with storage.writing():
+        storage.update_lead(changed)
+        storage.add_status_change(changed, lead["status"])
+    return changed
+
+
+def test_status_changes_are_those_of_one_lead(storage: Storage) -> None:
+    lead, bystander, theirs = insert(storage), insert(storage), insert(storage, BOB)
+    change_status(storage, bystander, "lost", 2)
+    lead = change_status(storage, lead, "lost", 3)
+    change_status(storage, lead, "new", 4)
+    change_status(storage, theirs, "contacted", 2)
+    assert storage.status_changes(ALICE, lead["id"]) == [
+        (day(3), "new", "lost", False),
+        (day(4), "lost", "new", False),
+    ]
+    assert storage.status_changes(ALICE, bystander["id"]) == [(day(2), "new", "lost", False)]
+    assert storage.status_changes(ALICE, theirs["id"]) == []
+    assert storage.status_changes(BOB, theirs["id"]) == [(day(2), "new", "contacted", False)]
+
+
+def test_of_leads_from_a_file_the_present_status_is_known(storage: Storage) -> None:
+    rows = [
+        new(ALICE, created_at=day(1)) | {"status": "lost", "updated_at": day(5)},
+        new(ALICE, created_at=day(2)),
+        new(BOB, created_at=day(3)) | {"status": "converted"},
+    ]
+    insert(storage, status="contacted")  # there before
+    assert storage.insert_leads(rows, accept) == 3
+    changes = [
+        (user_id, storage.status_changes(user_id, lead["id"]))
+        for user_id in (ALICE, BOB)
+        for lead in reversed(leads_of(storage, user_id))
+        if lead["id"] > 1
+    ]
+    assert changes == [
+        (ALICE, [(day(5), "new", "lost", True)]),
+        (ALICE, []),
+        (BOB, [(day(3), "new", "converted", True)]),
+    ]
+
+
+def test_a_lead_takes_its_status_changes_along(storage: Storage) -> None:
+    lead, stays = insert(storage), insert(storage)
+    change_status(storage, lead, "lost", 2)
+    change_status(storage, stays, "contacted", 2)
+    with storage.writing():
+        assert storage.move_leads(ALICE, BOB, {"status": "lost"}, unchanged) == 1
+    assert storage.status_changes(BOB, lead["id"]) == [(day(2), "new", "lost", False)]
+    assert storage.status_changes(ALICE, lead["id"]) == []
+    with storage.writing():
+        storage.delete_lead(BOB, lead["id"])
+        storage.forget_user(ALICE)
+    assert list(storage.rows("leads_history")) == []
 
 
 def test_moved_leads_bring_their_keys_unless_the_key_is_taken(storage: Storage) -> None:
@@ -1172,6 +1233,8 @@ SAMPLES = {
     "insert_lead": writes(lambda s: s.insert_lead(new(), of_known_user=True)),
     "lead": reads(lambda s: s.lead(ALICE, 1)),
     "update_lead": writes(lambda s: s.update_lead(new(id=1, status="lost"))),
+    "add_status_change": writes(lambda s: s.add_status_change(new(id=1, status="lost"), "new")),
+    "status_changes": reads(lambda s: s.status_changes(ALICE, 1)),
     "delete_lead": writes(lambda s: s.delete_lead(ALICE, 1)),
     "position": reads(lambda s: s.position(ALICE, 2)),
     "page": reads(page_of),

@@ -100,12 +100,30 @@ def test_foreign_keys(sqlite: sqlite3.Connection, postgresql: psycopg.Connection
     assert ours == theirs
 
 
+BOOLEANS = ("read_only", "is_estimate")
 KEY = {"user_id": 1, "key": "k", "digest": "0" * 64, "lead_id": 1, "created_at": NOW}
+CHANGE = {
+    "user_id": 1,
+    "lead_id": 1,
+    "changed_at": NOW,
+    "from_status": "new",
+    "to_status": "lost",
+    "is_estimate": 0,
+}
 TABLES = ROWS | {
+    "leads_history": CHANGE,
     "leads_idempotency": KEY,
     "leads_deleted": {"user_id": 1, "id": 1, "created_at": NOW},
 }
 REFUSED = FORBIDDEN | {
+    "leads_history": {
+        "user_id": [None],
+        "lead_id": [None],
+        "changed_at": [*TIMESTAMPS, None],
+        "from_status": ["", "won", None],
+        "to_status": ["", "won", None],
+        "is_estimate": [None],
+    },
     "leads_idempotency": {
         "user_id": [None],
         "key": ["", "x" * 256, None],
@@ -119,7 +137,7 @@ REFUSED = FORBIDDEN | {
 
 def is_comparable(column: str, value: object, usual: object) -> bool:
     """Return whether the value is of the column's type: PostgreSQL converts others, if it can."""
-    if column == "read_only":  # which has a type of its own there
+    if column in BOOLEANS:  # which have a type of their own there
         return value is None
     return value is None or isinstance(value, str if usual is None else type(usual))
 
@@ -146,8 +164,7 @@ def test_what_both_refuse(
 
 
 def insert_into(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]) -> None:
-    if row.get("read_only") is not None:
-        row = row | {"read_only": bool(row["read_only"])}
+    row = row | {name: bool(row[name]) for name in BOOLEANS if row.get(name) is not None}
     names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("%s" for _ in row)
     sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  # tests' own names
     connection.execute(sql.encode(), list(row.values()))

@@ -44,6 +44,7 @@ def test_the_tables_are_strict(raw: sqlite3.Connection) -> None:
     query = "SELECT name, strict FROM pragma_table_list WHERE name LIKE 'leads%' ORDER BY name"
     assert dict(raw.execute(query).fetchall()) == {
         "leads_deleted": 1,
+        "leads_history": 1,
         "leads_idempotency": 1,
         "leads_lead": 1,
         "leads_migration": 0,  # Peewee's

@@ -58,7 +58,7 @@ MAY_COMPARE = """
     SELECT has_function_privilege(to_regprocedure('bt_index_check(regclass, boolean)'), 'EXECUTE')
 """
 FOREIGN_KEY_VIOLATION = "23503"
-NEXT_LEAD_ID = SQL("nextval(pg_get_serial_sequence('leads_lead', 'id'))")
+NEXT_ID = "nextval(pg_get_serial_sequence('leads_lead', 'id'))"
 
 NOT_PSYCOPG_3 = (
     "the PostgresqlDatabase is not connected by psycopg 3; create it with prefer_psycopg3=True"
@@ -79,10 +79,19 @@ CREATE_STAGED = (
     " FROM leads_lead WITH NO DATA"
 )
 COPY_TO_STAGED = f"COPY leads_staged ({', '.join(STAGED_COLUMNS)}) FROM STDIN"
+NUMBER_STAGED = f"""
+    CREATE TEMP TABLE leads_numbered AS
+    SELECT {NEXT_ID} AS id, * FROM (SELECT * FROM leads_staged ORDER BY created_at, ctid) AS staged
+"""  # noqa: S608  # ours
 INSERT_STAGED = (
-    f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
-    f" SELECT {', '.join(STAGED_COLUMNS)} FROM leads_staged ORDER BY created_at, ctid"
+    f"INSERT INTO leads_lead ({', '.join(FIELDS)})"  # noqa: S608  # our own names
+    f" SELECT {', '.join(FIELDS)} FROM leads_numbered"
 )
+ESTIMATE_HISTORY = """
+    INSERT INTO leads_history
+        (user_id, lead_id, changed_at, from_status, to_status, is_estimate)
+    SELECT user_id, id, updated_at, 'new', status, true FROM leads_numbered WHERE status <> 'new'
+"""
 
 # Several statements are one round trip; they can't be prepared, as a host may have all of its be.
 BEGIN_PAGE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode()
@@ -155,7 +164,7 @@ class PostgresqlStorage(DatabaseStorage):
     @property
     def next_lead_id(self) -> Any:
         """The expression for the id of the lead that is inserted next."""
-        return NEXT_LEAD_ID
+        return SQL(NEXT_ID)
 
     def sweep_keys(self) -> Any:
         """Return the query that deletes up to ``limit`` of the user's keys which have expired.
@@ -244,13 +253,16 @@ class PostgresqlStorage(DatabaseStorage):
                     with cursor.copy(COPY_TO_STAGED.encode()) as copy:
                         for lead in batch:
                             copy.write_row([lead[name] for name in STAGED_COLUMNS])
+            with self.transaction(), self._unlimited():
+                execute(self.database, NUMBER_STAGED)
             with self.writing(), self._unlimited():
                 confirm(owners)
                 with storage_errors:
                     execute(self.database, INSERT_STAGED)
+                    execute(self.database, ESTIMATE_HISTORY)
         finally:
             with suppress(PeeweeException):  # do not hide an earlier error
-                execute(self.database, "DROP TABLE leads_staged")
+                execute(self.database, "DROP TABLE IF EXISTS leads_numbered, leads_staged")
         return count
 
     def stream(self, query: Any) -> Iterator[tuple[Any, ...]]:

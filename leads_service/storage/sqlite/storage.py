@@ -49,6 +49,11 @@ MIN_SHARE_TO_REINDEX = 0.1
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
 INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608  # ours
 # In chronological order most index entries are appended next to the previous one.
+ESTIMATE_HISTORY = """
+    INSERT INTO leads_history
+    SELECT user_id, id, updated_at, 'new', status, 1 FROM leads_lead
+    WHERE id > ? AND status <> 'new' ORDER BY user_id, id
+"""
 COPY_STAGED = (
     f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
     " SELECT * FROM leads_staged ORDER BY created_at, rowid"
@@ -195,10 +200,12 @@ class SqliteStorage(DatabaseStorage):
                     )
             with self.writing():
                 confirm(owners)
+                last = self._last_id()
                 # The leads at least double: indexing the old ones again costs less than it saves.
-                pays = count >= max(self._last_id(), MIN_ROWS_TO_REINDEX)
+                pays = count >= max(last, MIN_ROWS_TO_REINDEX)
                 with self._indexed_afterwards() if pays else nullcontext(), translated_errors:
                     connection.execute(COPY_STAGED)
+                    connection.execute(ESTIMATE_HISTORY, (last,))
             self._after_bulk_insert()
         finally:
             with suppress(sqlite3.Error):  # do not hide an earlier error
