@@ -14,8 +14,10 @@ from leads_service.storage.base import Storage
 
 TOKEN_PREFIX = "leads_"  # noqa: S105  # no secret, but what secret scanners can search for
 TOKEN_BYTES = 32  # 256 bits of entropy
+SESSION_LABEL = "a browser's session"
 SHOWN_LENGTH = len(TOKEN_PREFIX) + 6  # characters; enough to recognise a token, not to guess it
 MAX_NAME = 100  # characters
+SESSION_IDLE = timedelta(hours=12)  # after which a session that is not used has ended
 MINUTE_LENGTH = len("2026-11-22T22:03")  # a token's last use is recorded once a minute
 
 
@@ -174,11 +176,9 @@ class Accounts:
         """
         if len(label) > MAX_NAME or not label.isprintable():
             raise AccountError(f"{label!r} is no label: use up to {MAX_NAME} printable letters")
-        token = token or TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+        token = token or _random_token()
         now = self._clock()
-        values = {
-            "digest": _digest(token),
-            "prefix": token[:SHOWN_LENGTH],
+        values = _described(token) | {
             "label": label,
             "read_only": read_only,
             "created_at": timestamp(now),
@@ -188,6 +188,44 @@ class Accounts:
         with self._storage.writing():
             self._storage.add_token(user_id, values)
         return token
+
+    @retry_conflicts
+    def create_session(self, token: str) -> str:
+        """Create a session for a browser, and return its token.
+
+        It may do what ``token`` may, and ends with it, or ``SESSION_IDLE`` after its last use.
+
+        Args:
+            token: A valid token, of which it becomes a part.
+
+        Raises:
+            AccountError: The token has been revoked meanwhile.
+        """
+        session = _random_token()
+        now = self._clock()
+        with self._storage.writing():
+            origin = self._storage.token(_digest(token))
+            if origin is None:
+                raise AccountError("the token is revoked")
+            self._storage.delete_idle_sessions(origin.user_id, timestamp(now - SESSION_IDLE))
+            values = _described(session) | {
+                "label": SESSION_LABEL,
+                "read_only": bool(origin.read_only),
+                "created_at": timestamp(now),
+                "expires_at": origin.expires_at,
+                "last_used_at": timestamp(now),
+                "parent": origin.parent_id or origin.id,
+            }
+            self._storage.add_token(origin.user_id, values)
+        return session
+
+    @retry_conflicts
+    def end_session(self, token: str) -> None:
+        """Delete a session; do nothing if there is none with this token."""
+        with self._storage.writing():
+            session = self._storage.token(_digest(token))
+            if session is not None and session.parent_id is not None:
+                self._storage.delete_token(session.id)
 
     def tokens(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return tokens, oldest first: their columns and ``user_name``.
@@ -228,10 +266,13 @@ class Accounts:
         record = self._storage.token(_digest(token or ""))
         if record is None:
             return None
-        now = timestamp(self._clock())
+        moment = self._clock()
+        now = timestamp(moment)
         if record.expires_at is not None and record.expires_at <= now:
             return None
         last_used = record.last_used_at
+        if record.parent_id is not None and (last_used or "") <= timestamp(moment - SESSION_IDLE):
+            return None
         if last_used is None or last_used[:MINUTE_LENGTH] != now[:MINUTE_LENGTH]:
             self._storage.note_token_use(record.id, now)
         return Caller(record.user_id, bool(record.read_only))
@@ -242,6 +283,14 @@ def _check_name(name: str) -> None:
         raise AccountError(
             f"{name!r} is no name: use 1 to {MAX_NAME} printable characters, no space around them"
         )
+
+
+def _random_token() -> str:
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def _described(token: str) -> dict[str, Any]:
+    return {"digest": _digest(token), "prefix": token[:SHOWN_LENGTH]}
 
 
 def _digest(token: str) -> str:

@@ -1,12 +1,13 @@
 """The standalone application."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NoReturn
 from wsgiref.types import WSGIApplication
 
 from flask import Flask, Request
 
-from leads_service import config, logging, metrics, scoring
+from leads_service import board, config, logging, metrics, scoring
 from leads_service.api import cors
 from leads_service.api.blueprint import ROUTING_ERRORS, authenticate, close_request
 from leads_service.api.docs import OPENAPI, LeadsApi, pages
@@ -20,6 +21,7 @@ from leads_service.lead import Clock, utc_now
 from leads_service.storage import DatabaseLike, open_storage
 
 URL_PREFIX = "/v1"
+BOARD = "/board"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")  # for health checks on the same machine
 
 
@@ -46,6 +48,7 @@ def create_app(
     instance_path: str | None = None,
     migrate: bool = True,
     clock: Clock = utc_now,
+    board_tokens: Mapping[str, str] | None = None,
 ) -> Flask:
     """Return the standalone application, configured by the environment.
 
@@ -56,6 +59,7 @@ def create_app(
             for Flask's instance folder.
         migrate: Whether to apply pending migrations now.
         clock: Returns the current time in UTC.
+        board_tokens: As ``tokens`` of ``board.mount``.
 
     Raises:
         ConfigError: A setting is not valid, or a required extra is not installed.
@@ -90,6 +94,7 @@ def create_app(
         throttle=throttle,
     )
     pages.register_in(api, app)
+    board.mount(app, BOARD, board_tokens)
     app.add_url_rule("/openapi.json", OPENAPI, api.document)
     app.cli.add_command(commands)
     if origins := config.names(app.config["LEADS_CORS_ORIGINS"]):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api
 
+from leads_service import board as boards
 from leads_service import cli, config, scoring
 from leads_service._compat.smorest import belongs_to
 from leads_service.accounts import Accounts
@@ -24,7 +25,7 @@ from leads_service.storage import DatabaseLike, open_storage
 from leads_service.storage.base import Storage
 
 
-def init_app(
+def init_app(  # noqa: PLR0913  # by keyword, each for itself
     app: Flask,
     *,
     user_id: UserId | None = None,
@@ -32,6 +33,7 @@ def init_app(
     scorer: Scorer | None = None,
     api: Api | None = None,
     url_prefix: str = "/v1",
+    board: str | None = None,
     migrate: bool = True,
     clock: Clock = utc_now,
 ) -> None:
@@ -47,6 +49,7 @@ def init_app(
         scorer: Scores leads from 0 to 100; None for ``LEADS_SCORER``.
         api: The host's flask-smorest Api, to whose OpenAPI document the operations are added.
         url_prefix: The path under which the views are mounted, without a trailing slash.
+        board: The path of the board, such as ``/crm/board``; None for no board.
         migrate: Whether to apply pending migrations now.
         clock: Returns the current time in UTC.
 
@@ -56,7 +59,10 @@ def init_app(
         ConfigError: A setting is not valid.
         StorageUnusableError: The database can't be used.
     """
-    _check(app, user_id, scorer, api, url_prefix)
+    _check(app, user_id, scorer, api)
+    _check_path("url_prefix", url_prefix, "/crm/v1")
+    if board is not None:
+        _check_path("board", board, "/crm/board")
     settings = config.load({name: app.config[name] for name in app.config if name[:6] == "LEADS_"})
     if database is None:
         database = config.database_url(settings, app.instance_path)
@@ -78,6 +84,8 @@ def init_app(
         is_hosted=True,
         shares_database=shares_database,
     )
+    if board is not None:
+        boards.mount(app, board)
     name = "leads-service" if "leads" in app.cli.commands else "leads"
     app.cli.add_command(cli.for_host(takes_tokens=user_id is None), name)
 
@@ -187,7 +195,7 @@ def mount(
         blp.register_in(api, app, url_prefix=url_prefix)
 
 
-def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> None:
+def _check(app: Any, user_id: Any, scorer: Any, api: Any) -> None:
     if not isinstance(app, Flask):
         raise TypeError(f"app must be a Flask application, not {app!r}")
     if EXTENSION in app.extensions:
@@ -207,8 +215,11 @@ def _check(app: Any, user_id: Any, scorer: Any, api: Any, url_prefix: Any) -> No
         raise TypeError(f"api must be a flask_smorest.Api of this application, not {api!r}")
     if api is not None and api.spec.openapi_version.major < 3:  # noqa: PLR2004  # OpenAPI 3
         raise ValueError("api must speak OpenAPI 3; set OPENAPI_VERSION to 3.1.0")
-    if not isinstance(url_prefix, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", url_prefix):
-        raise ValueError(f"url_prefix must be a path such as '/crm/v1', not {url_prefix!r}")
+
+
+def _check_path(name: str, path: Any, example: str) -> None:
+    if not isinstance(path, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
+        raise ValueError(f"{name} must be a path such as {example!r}, not {path!r}")
 
 
 def _check_users(app: Any, *user_ids: Any) -> None:

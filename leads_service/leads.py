@@ -24,7 +24,7 @@ from leads_service.lead import (
 )
 from leads_service.retries import retry_conflicts
 from leads_service.scoring import Scorer, scoring
-from leads_service.storage.base import Page, Storage
+from leads_service.storage.base import Page, StatusChangeRecord, Storage
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -202,19 +202,36 @@ class LeadService:
             user_id, filters or {}, after=after, limit=limit, max_bytes=MAX_PAGE
         )
 
+    def history(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
+        """Return the status changes of a lead, oldest first; its creation, as new, is none.
+
+        Raises:
+            LeadNotFoundError: The user has no lead with this id.
+        """
+        self._found(user_id, lead_id)
+        return self._storage.status_changes(user_id, lead_id)
+
+    def in_status_since(self, user_id: int, leads: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+        """Return since when leads of the user's have had their status, by id."""
+        since = {lead["id"]: lead["created_at"] for lead in leads}
+        return since | self._storage.last_status_changes(user_id, [*since])
+
     def count(self, user_id: int, filters: Mapping[str, Any] | None = None) -> int:
         """Return how many of the user's leads pass all filters."""
         return self._storage.count(user_id, filters or {})
 
     # Many leads
 
-    def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
+    def count_by_status(
+        self, user_id: int | None = None, filters: Mapping[str, Any] | None = None
+    ) -> dict[str, int]:
         """Return the number of leads by status, for every status.
 
         Args:
             user_id: Whose leads; None for everybody's.
+            filters: The values of some of ``lead.FILTERS`` by name; None for all leads.
         """
-        return dict.fromkeys(STATUSES, 0) | self._storage.count_by_status(user_id)
+        return dict.fromkeys(STATUSES, 0) | self._storage.count_by_status(user_id, filters)
 
     def rescore(self, batch: int = 1000) -> Iterator[int]:
         """Score all leads of all users again, without changing ``updated_at``.

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NoReturn
 
+from flask import request
 from flask_httpauth import HTTPTokenAuth
 from flask_smorest import abort
+from werkzeug.datastructures import Authorization
 
 from leads_service.accounts import Accounts, Caller
+from leads_service.api.middleware import READ_METHODS
 from leads_service.api.throttle import Throttle
 from leads_service.exceptions import AccountError
 from leads_service.lead import MAX_INTEGER
@@ -18,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Canonical form only: if 007 were accepted beside 7, two users of a host would share their leads.
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+SESSION_COOKIE = "leads_session"
 
 UserId = Callable[[], int | str | None]
 
@@ -32,7 +37,7 @@ def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
     auth.verify_token(accounts.caller)
 
     def current_caller() -> Caller:
-        credentials = auth.get_auth()
+        credentials = auth.get_auth() or _session()
         if credentials is None:
             message = "A token is needed: send it as 'Authorization: Bearer TOKEN'."
             _refuse(message, auth.authenticate_header())
@@ -45,6 +50,32 @@ def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
         return caller
 
     return current_caller
+
+
+def session_token() -> str | None:
+    """Return the token in the cookie ``SESSION_COOKIE``; None if there is none that counts.
+
+    A browser sends the cookie with what any page asks of this service. It counts only where the
+    browser says that the page is of the same origin. One that does not say so by Sec-Fetch-Site,
+    which needs HTTPS or a loopback address, sends Origin with all that writes; what reads is of no
+    use to another origin, which can't see the answer.
+    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is None:
+        origin = request.headers.get("Origin")
+        if origin is None:
+            is_own = request.method in READ_METHODS
+        else:
+            is_own = origin.partition("://")[2] == request.host
+    else:
+        is_own = site == "same-origin"
+    return request.cookies.get(SESSION_COOKIE) if is_own else None
+
+
+def _session() -> Authorization | None:
+    token = session_token()
+    return None if token is None else Authorization("bearer", token=token)
 
 
 def by_host(user_id: UserId) -> Callable[[], Caller]:

@@ -85,12 +85,12 @@ blp = LeadsBlueprint(
 )
 # One handler for each status: Flask prefers a host's handler for a status to a blueprint's handler
 # for HTTPException. Any other exception is left to the application, as the host's own are.
-_handled: tuple[int | type[Exception], ...] = (
+HANDLED: tuple[int | type[Exception], ...] = (
     *default_exceptions,
     ScorerError,
     StorageUnavailableError,
 )
-for _error in _handled:
+for _error in HANDLED:
     blp.register_error_handler(_error, handle_error)
 
 
@@ -137,12 +137,15 @@ def authenticate() -> None:
         return  # a CORS preflight carries no token
     state = current_state()
     if state.takes_tokens:
-        _open(state.storage)
+        open_storage(state.storage)
     g.leads_caller = caller = state.caller()
     if caller.read_only and request.method not in READ_METHODS:
         abort(403, message="This token is read-only; use one that may write.")
-    _open(state.storage)  # after the host's user_id(), which may open and close the same database
+    open_storage(
+        state.storage
+    )  # after the host's user_id(), which may open and close the same database
 
 
-def _open(storage: Storage) -> None:
+def open_storage(storage: Storage) -> None:
+    """Open the database for the request, unless it is open; ``close_request`` closes it."""
     g.leads_opened = g.get("leads_opened", False) or storage.connect()

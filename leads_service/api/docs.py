@@ -3,7 +3,6 @@
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from mimetypes import guess_type
 from typing import Any
 
 from flask import Flask, Response, abort, render_template, request, url_for
@@ -14,10 +13,11 @@ from werkzeug.exceptions import HTTPException
 from leads_service.api.links import root_address
 from leads_service.api.openapi import DocumentedBlueprint, errors, headers
 from leads_service.api.responses import (
-    WholeResponse,
     empty_response,
     error_response,
+    file_response,
     json_response,
+    page_response,
 )
 from leads_service.api.schemas import HealthSchema, LeadsErrorSchema
 from leads_service.extras import import_extra
@@ -26,15 +26,12 @@ from leads_service.state import current_state
 OPENAPI = "openapi_json"  # the endpoint of the document
 INDEX = {
     "leads": "leads_service.list_leads",
+    "board": "leads_service_board.index",
     "docs": "leads_service_pages.docs",
     "openapi": OPENAPI,
     "health": "leads_service_pages.health",
 }
-# Swagger UI's icons are data: images; everything else is served from here, without inline scripts.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+MAX_AGE = 86_400  # seconds
 
 
 class LeadsApi(Api):
@@ -83,21 +80,12 @@ def health() -> Response:
 
 def docs() -> Response:
     """Return Swagger UI, the interactive page for the OpenAPI document."""
-    page = render_template("docs.html")
-    return WholeResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    return page_response(render_template("docs.html"))
 
 
 def docs_file(name: str) -> Response:
-    """Return a file of the page ``docs``; 404 for an unknown name.
-
-    The file is read into memory, so that a slow client does not occupy a thread.
-    """
-    file = docs_files().get(name) or abort(404)
-    response = WholeResponse(file.read_bytes(), mimetype=guess_type(name)[0])
-    response.cache_control.max_age = 86_400
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+    """Return a file of the page ``docs``; 404 for an unknown name."""
+    return file_response(docs_files().get(name) or abort(404), MAX_AGE)
 
 
 @cache
@@ -114,10 +102,10 @@ def docs_files() -> dict[str, Traversable]:
 
 
 def index() -> Response:
-    """Redirect browsers to the documentation; return the endpoints as JSON to other clients."""
+    """Redirect browsers to the board; return the endpoints as JSON to other clients."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         response = empty_response(303)
-        response.location = url_for(INDEX["docs"])
+        response.location = url_for(INDEX["board"])
     else:
         response = json_response({name: url_for(view) for name, view in INDEX.items()})
     response.vary.add("Accept")

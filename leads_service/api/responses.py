@@ -3,6 +3,8 @@
 import json
 import logging
 from collections.abc import Callable, Iterable
+from importlib.resources.abc import Traversable
+from mimetypes import guess_type
 from typing import Any
 
 import orjson
@@ -23,6 +25,11 @@ SECURITY_HEADERS = (
     ("X-Frame-Options", "DENY"),
 )
 STATUSES_WITHOUT_BODY = (204, 304)
+# Of pages. Swagger UI's icons are data: images.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 RETRY_AFTER = 1  # seconds: most locks are released by then, and a retry is cheap
 UNAVAILABLE_MESSAGE = "The store can't be reached or is busy; nothing was stored. Try again."
 OUTCOME_UNKNOWN_MESSAGE = (
@@ -68,6 +75,28 @@ def json_response(
 ) -> Response:
     """Return ``payload`` as a JSON response."""
     return WholeResponse(_encode(payload), status, headers, content_type="application/json")
+
+
+def file_response(file: Traversable, max_age: int) -> Response:
+    """Return a file of a page, which a browser may cache.
+
+    It is read into memory, so that a slow client does not occupy a thread.
+
+    Args:
+        file: The file.
+        max_age: For how many seconds it is not asked for again; 0 to ask each time whether it has
+            changed.
+    """
+    response = WholeResponse(file.read_bytes(), mimetype=guess_type(file.name)[0])
+    response.cache_control.max_age = max_age
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+def page_response(page: str) -> Response:
+    """Return an HTML page, which may use files of this service only, none of it inline."""
+    return WholeResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 def empty_response(status: int = 204) -> Response:

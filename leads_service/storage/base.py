@@ -1,6 +1,6 @@
 """The ``Storage`` protocol, which every engine implements, and the records that it returns."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -34,7 +34,8 @@ class Page(NamedTuple):
 class TokenRecord(NamedTuple):
     """What is stored of a token, as far as authentication needs it.
 
-    ``expires_at`` is None if it never expires, ``last_used_at`` if it was never used.
+    ``expires_at`` is None if it never expires, ``last_used_at`` if it was never used. ``parent_id``
+    is that of the token from which a session came; None if it is no session.
     """
 
     id: int
@@ -42,6 +43,7 @@ class TokenRecord(NamedTuple):
     read_only: bool
     expires_at: str | None
     last_used_at: str | None
+    parent_id: int | None
 
 
 class KeyRecord(NamedTuple):
@@ -216,6 +218,12 @@ class Storage(Protocol):
     def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
         """Return the status changes of a lead of the user's, oldest first."""
 
+    def last_status_changes(self, user_id: int, lead_ids: Sequence[int]) -> dict[int, str]:
+        """Return when the statuses of the user's leads last changed, by id.
+
+        Those that have never changed, or that the user does not have, are missing.
+        """
+
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position, for cursors that refer to it."""
 
@@ -247,11 +255,14 @@ class Storage(Protocol):
 
     # Many leads
 
-    def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
+    def count_by_status(
+        self, user_id: int | None = None, filters: Mapping[str, Any] | None = None
+    ) -> dict[str, int]:
         """Return the number of leads by status; a status without leads is missing.
 
         Args:
             user_id: Whose leads; None for everybody's.
+            filters: The values of some of ``lead.FILTERS`` by name; None for all leads.
         """
 
     def insert_leads(
@@ -375,7 +386,8 @@ class Storage(Protocol):
         Args:
             user_id: Whose it is.
             values: Its ``digest``, ``prefix``, ``label``, ``read_only``, ``created_at`` and
-                ``expires_at``, which may be None.
+                ``expires_at``, which may be None; for a session also ``last_used_at`` and
+                ``parent``.
         """
 
     def tokens(self, user_id: int | None = None) -> list[dict[str, Any]]:
@@ -386,7 +398,10 @@ class Storage(Protocol):
         """
 
     def delete_token(self, token_id: int) -> bool:
-        """Delete a token; return whether there was one."""
+        """Delete a token and the sessions that came from it; return whether there was one."""
+
+    def delete_idle_sessions(self, user_id: int, last_used: str) -> None:
+        """Delete the sessions of a user that were not used after ``last_used``."""
 
     def token(self, digest: str) -> TokenRecord | None:
         """Return the token with this digest; None if there is none."""

@@ -248,6 +248,12 @@ class DatabaseStorage(ABC):
         rows = self._status_changes.rows({"user_id": user_id, "id": lead_id})
         return [StatusChangeRecord(*row) for row in rows]
 
+    def last_status_changes(self, user_id: int, lead_ids: Sequence[int]) -> dict[int, str]:
+        """Return when the statuses of the user's leads last changed, by id."""
+        last = StatusChange.select(StatusChange.lead_id, fn.MAX(StatusChange.changed_at))
+        own = (StatusChange.user_id == user_id) & StatusChange.lead_id.in_(lead_ids)
+        return dict(self._rows(last.where(own).group_by(StatusChange.lead_id)))
+
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""
         ids = {"user_id": user_id, "id": lead_id}
@@ -269,11 +275,15 @@ class DatabaseStorage(ABC):
 
     # Many leads
 
-    def count_by_status(self, user_id: int | None = None) -> dict[str, int]:
+    def count_by_status(
+        self, user_id: int | None = None, filters: Mapping[str, Any] | None = None
+    ) -> dict[str, int]:
         """Return the number of leads by status; a status without leads is missing."""
         counts = Lead.select(Lead.status, fn.COUNT(Lead.id)).group_by(Lead.status)
         if user_id is not None:
             counts = counts.where(Lead.user_id == user_id)
+        if filters:
+            counts = counts.where(*queries.where(filters))
         return dict(self._rows(counts))
 
     def export_leads(
@@ -420,8 +430,13 @@ class DatabaseStorage(ABC):
             return list(tokens.dicts().execute(self.database))
 
     def delete_token(self, token_id: int) -> bool:
-        """Delete a token; return whether there was one."""
+        """Delete a token and the sessions that came from it; return whether there was one."""
         return bool(self._run(Token.delete().where(Token.id == token_id)))
+
+    def delete_idle_sessions(self, user_id: int, last_used: str) -> None:
+        """Delete the sessions of a user that were not used after ``last_used``."""
+        sessions = (Token.user == user_id) & Token.parent.is_null(False)
+        self._run(Token.delete().where(sessions & (Token.last_used_at <= last_used)))
 
     def token(self, digest: str) -> TokenRecord | None:
         """Return the token with this digest; None if there is none."""

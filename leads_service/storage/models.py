@@ -54,7 +54,10 @@ class User(Model):
 
 
 class Token(Model):
-    """A user's bearer token: its SHA-256 in ``digest``, its first characters in ``prefix``."""
+    """A user's bearer token: its SHA-256 in ``digest``, its first characters in ``prefix``.
+
+    A session of a browser is a token as well; ``parent`` is the one that it came from.
+    """
 
     id = AutoField()
     user = ForeignKeyField(User, backref="tokens")
@@ -65,6 +68,7 @@ class Token(Model):
     created_at = TextField()
     expires_at = TextField(null=True)
     last_used_at = TextField(null=True)
+    parent = ForeignKeyField("self", null=True)
 
     class Meta:
         table_name = "leads_token"

@@ -20,7 +20,7 @@ from peewee import (
 
 from leads_service._compat.peewee import Executor, translated_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
-from leads_service.storage.base import Position, StatusChangeRecord
+from leads_service.storage.base import Position, StatusChangeRecord, TokenRecord
 from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import (
     TABLES,
@@ -176,7 +176,7 @@ def delete_status_changes() -> Query:
 
 def select_token() -> Query:
     """Return the query for the ``TokenRecord`` with a ``digest``."""
-    record = (Token.id, Token.user, Token.read_only, Token.expires_at, Token.last_used_at)
+    record = (getattr(Token, name) for name in TokenRecord._fields)
     return Token.select(*record).where(Token.digest == parameter("digest"))
 
 

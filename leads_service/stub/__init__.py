@@ -28,7 +28,7 @@ from leads_service.state import AppState, state_of
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 from leads_service.stub.document import describe
 from leads_service.stub.faults import Faults
-from leads_service.stub.samples import fill, has_tokens, samples
+from leads_service.stub.samples import TOKENS, fill, has_tokens, samples
 from leads_service.transfer import OnInvalid, Row
 
 START_TIME = datetime(2026, 11, 2, 9, tzinfo=UTC)  # what the stub's clock shows at the start
@@ -156,6 +156,7 @@ class Stub:
             database=self._database,
             migrate=False,
             clock=lambda: self.now,
+            board_tokens=TOKENS,
         )
         app.before_request(self.faults.fail)
         app.after_request(self._advance_clock)

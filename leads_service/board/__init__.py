@@ -1,0 +1,176 @@
+"""The board: the pipeline as columns of cards in a browser, a client of the API.
+
+The pages have no data in them, so anybody may have them. Their scripts ask the API for what it
+offers, and the views here for the rest.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    render_template,
+    request,
+    url_for,
+)
+
+from leads_service.api.auth import SESSION_COOKIE, session_token
+from leads_service.api.blueprint import (
+    HANDLED,
+    LeadsBlueprint,
+    authenticate,
+    close_request,
+    handle_error,
+    open_storage,
+)
+from leads_service.api.responses import empty_response, file_response, json_response, page_response
+from leads_service.api.schemas import LeadQuerySchema
+from leads_service.api.views import not_found
+from leads_service.exceptions import AccountError, CursorNotFoundError, LeadNotFoundError
+from leads_service.lead import MAX_NOTES, STATUSES
+from leads_service.state import current_state
+
+TOKENS = "leads_service_board_tokens"  # in ``app.extensions``
+STATIC = files("leads_service.board") / "static"
+QUERY = LeadQuerySchema()
+
+board = Blueprint("leads_service_board", __name__, template_folder="templates")
+for _error in HANDLED:
+    board.register_error_handler(_error, handle_error)
+board.register_error_handler(LeadNotFoundError, not_found)
+board.teardown_request(close_request)
+
+
+def mount(app: Flask, path: str, tokens: Mapping[str, str] | None = None) -> None:
+    """Add the board to an application that has the leads.
+
+    Args:
+        app: The application.
+        path: The path of the board, such as ``/board``.
+        tokens: Well-known tokens by their names, between which a stub's board lets one choose; None
+            to ask for one.
+    """
+    app.extensions[TOKENS] = tokens
+    app.register_blueprint(board, url_prefix=path)
+
+
+# Pages
+
+
+@board.route("")
+def index() -> Response:
+    """Return the page with the columns."""
+    return _page("leads_board/board.html")
+
+
+def _page(template: str) -> Response:
+    facts = {
+        "api": url_for("leads_service.list_leads"),
+        "board": url_for(".index"),
+        "tokens": current_app.extensions[TOKENS],
+        "takesTokens": current_state().takes_tokens,
+        "statuses": STATUSES,
+        "maxNotes": MAX_NOTES,
+    }
+    text = orjson.dumps(facts).decode()
+    return page_response(render_template(template, facts=text, statuses=STATUSES))
+
+
+@board.route("/static/<name>")
+def static_file(name: str) -> Response:
+    """Return a script or a style sheet; 404 for an unknown name."""
+    file = STATIC / name
+    return file_response(file if file.is_file() else abort(404), max_age=0)
+
+
+# Data
+
+
+@board.route("/summary")
+def summary() -> Response:
+    """Return how many of the caller's leads pass the filters, by status, and what they may do."""
+    authenticate()
+    filters = _query()
+    del filters["limit"]
+    counts = current_state().leads.count_by_status(g.leads_caller.user_id, filters)
+    return json_response({"counts": counts, "read_only": g.leads_caller.read_only})
+
+
+@board.route("/cards")
+def cards() -> Response:
+    """Return a page of leads as the API does, and since when each has had its status."""
+    authenticate()
+    leads, user_id = current_state().leads, g.leads_caller.user_id
+    filters = _query()
+    limit, cursor = filters.pop("limit"), filters.pop("cursor", None)
+    try:
+        page = leads.page(user_id, filters, limit=limit, cursor=cursor)
+    except CursorNotFoundError:
+        abort(404)
+    data = orjson.loads(page.data)
+    since = leads.in_status_since(user_id, data)
+    data = [lead | {"since": since[lead["id"]]} for lead in data]
+    return json_response(page._asdict() | {"data": data})
+
+
+def _query() -> dict[str, Any]:
+    query: dict[str, Any] = LeadsBlueprint.ARGUMENTS_PARSER.parse(QUERY, request, location="query")
+    return query
+
+
+@board.route("/leads/<leads_service_id:lead_id>/history")
+def history(lead_id: int) -> Response:
+    """Return the status changes of a lead of the caller's, oldest first."""
+    authenticate()
+    changes = current_state().leads.history(g.leads_caller.user_id, lead_id)
+    return json_response({"data": [change._asdict() for change in changes]})
+
+
+# Sessions
+
+
+@board.route("/session", methods=["POST"])
+def sign_in() -> Response:
+    """Make a session of the token with which the request is authenticated, in cookies."""
+    authenticate()
+    authorization = request.authorization
+    if authorization is None or authorization.token is None:
+        abort(422)
+    try:
+        session = current_state().accounts.create_session(authorization.token)
+    except AccountError:
+        abort(401)
+    return _with_cookies(session)
+
+
+@board.route("/session", methods=["DELETE"])
+def sign_out() -> Response:
+    """End the session, if there is one."""
+    if (session := session_token()) is not None:
+        open_storage(current_state().storage)
+        current_state().accounts.end_session(session)
+    return _with_cookies("")
+
+
+def _with_cookies(session: str) -> Response:
+    """Return a response that sets the cookie for the board and for the API, or deletes both."""
+    response = empty_response()
+    api = url_for("leads_service.list_leads").removesuffix("/leads")
+    for path in (url_for(".index"), api or "/"):
+        response.set_cookie(
+            SESSION_COOKIE,
+            session,
+            max_age=None if session else 0,
+            path=path,
+            secure=request.is_secure,
+            httponly=True,
+            samesite="Strict",
+        )
+    return response

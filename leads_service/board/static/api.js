@@ -1,0 +1,165 @@
+// Requests to the service, signing in and out, and what is said to the user.
+
+export const facts = JSON.parse(document.body.dataset.facts);
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+const USER = "leads-user"; // in sessionStorage, of the stub
+const TIMEOUT = 30_000; // milliseconds
+let token = null; // of the stub's user; otherwise the cookie authenticates
+let skew = 0; // milliseconds by which the service's clock is ahead
+
+export class Problem extends Error {
+  constructor(message, status = 0, body = {}) {
+    super(message);
+    this.status = status;
+    this.body = body;
+    this.fields = body.errors?.json ?? body.errors?.query ?? {};
+  }
+
+  get text() {
+    const fields = Object.entries(this.fields).map(([name, problems]) => `${name}: ${problems.join(" ")}`);
+    return fields.length ? fields.join(" ") : this.message;
+  }
+}
+
+export const now = () => Date.now() + skew;
+
+export async function send(method, path, body, headers = {}) {
+  headers = { ...headers };
+  if (token) headers.Authorization ??= `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const options = { method, headers, body: JSON.stringify(body), cache: "no-store" };
+  let response, data;
+  try {
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(TIMEOUT) });
+    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+    data = isJson ? await response.json() : {};
+  } catch {
+    throw new Problem("The service does not answer. Try again.");
+  }
+  skew = (Date.parse(response.headers.get("Date")) || Date.now()) - Date.now();
+  if (response.status === 401) showSignedIn(false);
+  if (!response.ok) throw new Problem(data.message ?? `The service answers ${response.status}.`, response.status, data);
+  return data;
+}
+
+export const ofLead = (id) => `${facts.api}/${id}`;
+export const matching = (lead) => ({ "If-Match": `"${lead.updated_at}"` });
+export const plural = (count) => `${count.toLocaleString("en")} lead${count === 1 ? "" : "s"}`;
+
+export function when(timestamp) {
+  return new Date(timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+export function announce(text) {
+  $("#message").textContent = text;
+}
+
+export function complain(text) {
+  const place = $("#problem");
+  place.textContent = text;
+  if (text) {
+    const close = document.createElement("button");
+    close.textContent = "Dismiss";
+    close.onclick = () => complain("");
+    place.append(close);
+  }
+}
+
+/** Ask in a dialog; return the value of the button that was chosen, undefined for Esc. */
+export function ask(title, content, choices) {
+  const dialog = $("#question");
+  const previous = document.activeElement;
+  $("h2", dialog).textContent = title;
+  $(".text", dialog).replaceChildren(...content);
+  return new Promise((resolve) => {
+    let chosen;
+    const buttons = choices.map(([label, value, kind = ""]) => {
+      const button = document.createElement("button");
+      button.textContent = label;
+      button.className = kind;
+      button.onclick = () => (chosen = value);
+      return button;
+    });
+    $(".buttons", dialog).replaceChildren(...buttons);
+    dialog.onclose = () => {
+      previous?.focus();
+      resolve(chosen);
+    };
+    dialog.showModal();
+  });
+}
+
+export function element(name, text, properties = {}) {
+  return Object.assign(document.createElement(name), { textContent: text }, properties);
+}
+
+// Signing in and out
+
+function showSignedIn(isIn) {
+  document.body.dataset.signedIn = isIn;
+  $("#sign-in").hidden = isIn || !facts.takesTokens;
+  for (const one of $$("[data-signed-in-only]")) one.hidden = !isIn;
+  $("#sign-out").hidden = !isIn || facts.tokens || !facts.takesTokens;
+  if (isIn) return;
+  for (const dialog of $$("dialog[open]")) dialog.close();
+  if (facts.takesTokens) $("#sign-in input").focus();
+  else complain("Log in first, then load this page again.");
+}
+
+async function signIn(given, load) {
+  try {
+    await send("POST", `${facts.board}/session`, undefined, { Authorization: `Bearer ${given}` });
+  } catch (problem) {
+    return complain(problem.text);
+  }
+  complain("");
+  await load();
+}
+
+/** Sign in as the address, the cookie or the form says, and call `load` then. */
+export async function start(load) {
+  const run = async () => {
+    try {
+      await load();
+      showSignedIn(true);
+    } catch (problem) {
+      if (problem.status !== 401) {
+        showSignedIn(true);
+        complain(problem.text);
+      }
+    }
+  };
+  $("#sign-in").onsubmit = (event) => {
+    event.preventDefault();
+    const field = event.target.elements.token;
+    signIn(field.value.trim(), run);
+    field.value = "";
+  };
+  $("#sign-out").onclick = async () => {
+    try {
+      await send("DELETE", `${facts.board}/session`);
+      showSignedIn(false);
+    } catch (problem) {
+      complain(problem.text);
+    }
+  };
+  if (facts.tokens) {
+    const names = Object.keys(facts.tokens);
+    const select = $("#users select");
+    select.replaceChildren(...names.map((name) => new Option(name)));
+    const choose = () => (token = facts.tokens[select.value]);
+    select.value = names.includes(sessionStorage[USER]) ? sessionStorage[USER] : names[0];
+    select.onchange = () => {
+      sessionStorage[USER] = select.value;
+      location.reload();
+    };
+    $("#users").hidden = false;
+    choose();
+  }
+  const given = location.hash.match(/^#token=(.+)/)?.[1];
+  if (given === undefined) return run();
+  history.replaceState(null, "", location.pathname + location.search);
+  return signIn(decodeURIComponent(given), run);
+}

@@ -1,0 +1,210 @@
+// The dialogs of one lead: its panel, a new one, and the choice after a change elsewhere.
+
+import { $, announce, ask, complain, element, facts, matching, ofLead, send, when } from "./api.js";
+
+const count = (text) => [...text].length; // code points, as the service counts them
+const number = (value) => value.toLocaleString("en");
+
+function watch(field, counter) {
+  const show = () => (counter.textContent = `${number(count(field.value))} / ${number(facts.maxNotes)}`);
+  field.addEventListener("input", show);
+  show();
+}
+
+function showProblem(place, form, problem) {
+  place.textContent = problem.text;
+  for (const field of form.elements) {
+    if (field.name) field.setAttribute("aria-invalid", field.name in problem.fields);
+  }
+  form.elements[Object.keys(problem.fields)[0]]?.focus();
+}
+
+/** Let the user choose between two versions of a text; return "mine", "theirs" or undefined. */
+export function chooseVersion(mine, theirs) {
+  const version = (title, text) => {
+    const part = element("section", "");
+    part.append(element("h3", title), element("p", text || "(nothing)", { className: "version", dir: "auto", tabIndex: 0 }));
+    return part;
+  };
+  const choices = [["Keep mine", "mine", "primary"], ["Take theirs", "theirs"]];
+  return ask("Changed elsewhere", [version("Mine", mine), version("Theirs", theirs)], choices);
+}
+
+/** Change a lead; after a change elsewhere, ask for whatever both have changed. */
+export async function change(lead, changes) {
+  const [name] = Object.keys(changes);
+  for (;;) {
+    try {
+      return await send("PATCH", ofLead(lead.id), changes, matching(lead));
+    } catch (problem) {
+      if (problem.status !== 412) throw problem;
+      const theirs = problem.body.lead;
+      if (theirs[name] !== lead[name] && theirs[name] !== changes[name]) {
+        const choice = await chooseVersion(changes[name], theirs[name]);
+        if (choice === undefined) throw Object.assign(problem, { message: "Nothing was changed: the lead has changed elsewhere." });
+        if (choice === "theirs") return theirs;
+      }
+      lead = theirs;
+    }
+  }
+}
+
+const panel = $("#panel");
+const form = $("form", panel);
+let open = null; // the lead that the panel shows
+let act = {}; // what the board does: move, changed, deleted
+
+const errors = $(".errors", panel);
+const isChanged = () => open && form.elements.notes.value.replaceAll("\r\n", "\n") !== open.notes;
+
+function show(lead) {
+  open = lead;
+  $("h2", panel).textContent = `Company ${lead.company_id}`;
+  $('[data-field="score"]', panel).textContent = lead.score;
+  for (const name of ["created_at", "updated_at"]) $(`[data-field="${name}"]`, panel).textContent = when(lead[name]);
+  form.elements.status.value = lead.status;
+}
+
+function showNotes(lead) {
+  form.elements.notes.value = lead.notes;
+  form.elements.notes.dispatchEvent(new Event("input"));
+}
+
+async function showHistory(lead) {
+  const { data } = await send("GET", `${facts.board}/leads/${lead.id}/history`);
+  const lines = data.map((one) => {
+    const about = one.is_estimate ? " (estimated)" : "";
+    return element("li", `${one.from_status} to ${one.to_status}, ${when(one.changed_at)}${about}`);
+  });
+  $("ol", panel).replaceChildren(element("li", `created as new, ${when(lead.created_at)}`), ...lines);
+}
+
+export async function openPanel(id, actions, isReadOnly) {
+  act = actions;
+  let lead;
+  try {
+    lead = await send("GET", ofLead(id));
+    await showHistory(lead);
+  } catch (problem) {
+    return complain(problem.text);
+  }
+  errors.textContent = "";
+  show(lead);
+  showNotes(lead);
+  form.elements.notes.readOnly = isReadOnly;
+  form.elements.status.disabled = isReadOnly;
+  for (const button of form.querySelectorAll("[data-act=save], [data-act=delete]")) button.hidden = isReadOnly;
+  panel.showModal();
+  form.elements.notes.focus();
+}
+
+async function run(action) {
+  errors.textContent = "";
+  try {
+    await action();
+  } catch (problem) {
+    if (panel.open) showProblem(errors, form, problem);
+    else complain(problem.text);
+  }
+}
+
+const saveNotes = () =>
+  run(async () => {
+    const lead = await change(open, { notes: form.elements.notes.value });
+    show(lead);
+    showNotes(lead);
+    act.changed(lead);
+    announce(`Notes of company ${lead.company_id} saved`);
+  });
+
+const setStatus = () =>
+  run(async () => {
+    const notes = isChanged();
+    const lead = await act.move(open, form.elements.status.value);
+    show(lead ?? open);
+    if (lead && !notes) showNotes(lead);
+    await showHistory(open);
+  });
+
+async function close() {
+  if (isChanged()) {
+    const choice = await ask("Discard your changes?", [element("p", "The notes have not been saved.")], [
+      ["Keep editing", false, "primary"],
+      ["Discard", true, "danger"],
+    ]);
+    if (!choice) return;
+  }
+  open = null;
+  panel.close();
+}
+
+async function remove() {
+  const lead = open;
+  const text = `Company ${lead.company_id} and its history are erased for good. There is no way back.`;
+  const choices = [["Keep it", false, "primary"], ["Delete for good", true, "danger"]];
+  if (!(await ask("Delete this lead?", [element("p", text)], choices))) return;
+  await run(async () => {
+    await send("DELETE", ofLead(lead.id));
+    open = null;
+    panel.close();
+    act.deleted(lead);
+    announce(`Company ${lead.company_id} deleted`);
+  });
+}
+
+watch(form.elements.notes, $("#panel-counter"));
+form.onsubmit = (event) => event.preventDefault();
+form.elements.status.onchange = setStatus;
+form.onclick = (event) => ({ save: saveNotes, close, delete: remove })[event.target.dataset.act]?.();
+form.elements.notes.onkeydown = (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) saveNotes();
+};
+panel.oncancel = (event) => {
+  event.preventDefault();
+  close();
+};
+panel.onclose = () => act.closed?.();
+// Esc a second time closes a dialog without asking; keydown comes first.
+panel.onkeydown = (event) => {
+  if (event.key !== "Escape") return;
+  event.preventDefault();
+  close();
+};
+addEventListener("beforeunload", (event) => {
+  if (isChanged() || created.elements.notes.value) event.preventDefault();
+});
+
+// A new lead
+
+const creation = $("#new-lead");
+const created = $("form", creation);
+let key = null;
+
+watch(created.elements.notes, $("#new-counter"));
+
+export function openNew(add) {
+  key = crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint32Array(4))].join("-");
+  const place = $(".errors", creation);
+  place.textContent = "";
+  created.onsubmit = async (event) => {
+    event.preventDefault();
+    place.textContent = "";
+    const id = created.elements.company_id.value.trim();
+    const body = { company_id: /^\d{1,15}$/.test(id) ? Number(id) : id, notes: created.elements.notes.value };
+    try {
+      const lead = await send("POST", facts.api, body, { "Idempotency-Key": key });
+      if (!creation.open) return; // the other half of a double click
+      created.reset();
+      created.elements.notes.dispatchEvent(new Event("input"));
+      creation.close();
+      add(lead);
+    } catch (problem) {
+      showProblem(place, created, problem);
+      // The same key with another body would be refused; whoever repeats the same has the same key.
+      if (problem.status) key = `${key.slice(0, 36)}-${Date.now()}`;
+    }
+  };
+  creation.showModal();
+  created.elements.company_id.focus();
+}
+$("[data-act=close]", creation).onclick = () => creation.close();
