@@ -444,7 +444,10 @@ function walk(found, key) {
 const toolKeys = {
   n: () => create(),
   u: undo,
-  "/": () => filters.elements.company_id.focus(),
+  "/": () => {
+    unfold(true);
+    filters.elements.company_id.focus();
+  },
   "?": () => $("#keys").showModal(),
 };
 
@@ -509,9 +512,16 @@ $("#show-keys").onclick = () => $("#keys").showModal();
 
 // Filters, in the address
 
+function unfold(isShown) {
+  filters.classList.toggle("shown", isShown);
+  $("#show-filters").setAttribute("aria-expanded", isShown);
+}
+$("#show-filters").onclick = () => unfold(!filters.classList.contains("shown"));
+
 function showFilters() {
   const query = new URLSearchParams(location.search);
   for (const field of filters.elements) if (field.name) field.value = query.get(field.name) ?? "";
+  unfold(query.size > 0);
 }
 
 async function reload() {
