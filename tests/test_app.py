@@ -29,7 +29,7 @@ def test_proxy_headers_are_trusted_when_told(
     answer = client.post("/v1/leads", json={"company_id": 1}, headers=headers)
     assert answer.headers["Location"] == f"{address}/v1/leads/1"
     led = client.get("/", headers=headers | {"Accept": "text/html"})
-    assert led.headers["Location"] == ("/x/docs" if hops else "/docs")
+    assert led.headers["Location"] == ("/x/board" if hops else "/board")
 
 
 def test_mounted_under_a_path(app: Flask, alice: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,9 +46,14 @@ def test_mounted_under_a_path(app: Flask, alice: Caller, monkeypatch: pytest.Mon
     links = re.findall(r'(?:src|href|data-document)="(.*?)"', alice.client.get("/crm/docs").text)
     assert len(links) == 5
     assert {alice.client.get(link).status_code for link in links} == {200}
+    board = alice.client.get("/crm/board").text
+    links = re.findall(r'(?:src|href)="(/.*?)"', board)
+    assert len(links) >= 3
+    assert {alice.client.get(link).status_code for link in links} == {200}
+    assert "&#34;/crm/v1/leads&#34;" in board
     assert alice.client.get("/v1/leads").status_code == 404
     led = alice.client.get("/crm/", headers={"Accept": "text/html"})
-    assert (led.status_code, led.headers["Location"]) == (303, "/crm/docs")
+    assert (led.status_code, led.headers["Location"]) == (303, "/crm/board")
 
 
 @with_trusted_hosts

@@ -125,25 +125,28 @@ def close_request(_: BaseException | None = None) -> None:
 
 
 def authenticate() -> None:
+    """Do as ``identify``; abort with 403 for a write with a read-only token."""
+    if request.method == "OPTIONS" and request.routing_exception is None:
+        return  # a CORS preflight carries no token
+    identify()
+    if g.leads_caller.read_only and request.method not in READ_METHODS:
+        abort(403, message="This token is read-only; use one that may write.")
+
+
+def identify() -> None:
     """Store the caller in ``g.leads_caller`` and open the database until ``close_request``.
 
-    Aborts with 401 without a valid login or token, with 403 for a write with a read-only token,
-    with 429 if the rate limiter refuses the token.
+    Aborts with 401 without a valid login or token, with 429 if the rate limiter refuses the token.
 
     Raises:
         StorageUnavailableError: The database can't be opened.
     """
-    if request.method == "OPTIONS" and request.routing_exception is None:
-        return  # a CORS preflight carries no token
     state = current_state()
     if state.takes_tokens:
         open_storage(state.storage)
-    g.leads_caller = caller = state.caller()
-    if caller.read_only and request.method not in READ_METHODS:
-        abort(403, message="This token is read-only; use one that may write.")
-    open_storage(
-        state.storage
-    )  # after the host's user_id(), which may open and close the same database
+    g.leads_caller = state.caller()
+    # After the host's user_id(), which may open and close the same database.
+    open_storage(state.storage)
 
 
 def open_storage(storage: Storage) -> None:

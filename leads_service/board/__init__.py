@@ -20,6 +20,7 @@ from flask import (
     request,
     url_for,
 )
+from werkzeug.exceptions import Unauthorized
 
 from leads_service.api.auth import SESSION_COOKIE, session_token
 from leads_service.api.blueprint import (
@@ -28,6 +29,7 @@ from leads_service.api.blueprint import (
     authenticate,
     close_request,
     handle_error,
+    identify,
     open_storage,
 )
 from leads_service.api.responses import empty_response, file_response, json_response, page_response
@@ -95,12 +97,11 @@ def static_file(name: str) -> Response:
 
 @board.route("/summary")
 def summary() -> Response:
-    """Return how many of the caller's leads pass the filters, by status, and what they may do."""
+    """Return how many of the caller's leads pass the filters, by status."""
     authenticate()
     filters = _query()
     del filters["limit"]
-    counts = current_state().leads.count_by_status(g.leads_caller.user_id, filters)
-    return json_response({"counts": counts, "read_only": g.leads_caller.read_only})
+    return json_response(current_state().leads.count_by_status(g.leads_caller.user_id, filters))
 
 
 @board.route("/cards")
@@ -136,38 +137,48 @@ def history(lead_id: int) -> Response:
 # Sessions
 
 
+@board.route("/session")
+def session() -> Response:
+    """Return whether the request is authenticated, and for what: no error, unlike elsewhere."""
+    try:
+        identify()
+    except Unauthorized:
+        return json_response({"signed_in": False})
+    return json_response({"signed_in": True, "read_only": g.leads_caller.read_only})
+
+
 @board.route("/session", methods=["POST"])
 def sign_in() -> Response:
     """Make a session of the token with which the request is authenticated, in cookies."""
-    authenticate()
+    identify()
     authorization = request.authorization
     if authorization is None or authorization.token is None:
         abort(422)
     try:
-        session = current_state().accounts.create_session(authorization.token)
+        token = current_state().accounts.create_session(authorization.token)
     except AccountError:
         abort(401)
-    return _with_cookies(session)
+    return _with_cookies(token)
 
 
 @board.route("/session", methods=["DELETE"])
 def sign_out() -> Response:
     """End the session, if there is one."""
-    if (session := session_token()) is not None:
+    if (token := session_token()) is not None:
         open_storage(current_state().storage)
-        current_state().accounts.end_session(session)
+        current_state().accounts.end_session(token)
     return _with_cookies("")
 
 
-def _with_cookies(session: str) -> Response:
+def _with_cookies(token: str) -> Response:
     """Return a response that sets the cookie for the board and for the API, or deletes both."""
     response = empty_response()
     api = url_for("leads_service.list_leads").removesuffix("/leads")
     for path in (url_for(".index"), api or "/"):
         response.set_cookie(
             SESSION_COOKIE,
-            session,
-            max_age=None if session else 0,
+            token,
+            max_age=None if token else 0,
             path=path,
             secure=request.is_secure,
             httponly=True,

@@ -58,7 +58,7 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     state = ready_state(creates=True)
     address = _listening_address(host, port)
     base = f"http://{_client_host(host)}:{port}"
-    click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs")
+    click.echo(f"Leads API on {base}/v1/leads, documented on {base}/docs, board on {base}/board")
     if first_user is not None:
         click.echo(_first_user_message(state, first_user, base))
     state.storage.dispose()  # a connection must not be carried across a fork
@@ -130,6 +130,7 @@ def _client_host(host: str) -> str:
 def _first_user_message(state: AppState, name: str, base: str) -> str:
     """Add the first user and return a curl command with a new token.
 
+    It begins with an address that signs a browser in: what stands behind # is not sent to a server.
     If there are users already, return how to create a token instead.
     """
     accounts = state.accounts
@@ -140,8 +141,9 @@ def _first_user_message(state: AppState, name: str, base: str) -> str:
     accounts.add_user(name)
     token = accounts.create_token(name, label="first")
     return (
-        f"Added the user {name}. Create a lead with this line; it holds the token, which is shown "
-        f"this once:\n\n"
+        f"Added the user {name}, whose token is shown this once. The board, signed in:\n\n"
+        f"{base}/board#token={token}\n\n"
+        f"Or create a lead with this line:\n\n"
         f"curl {base}/v1/leads -H 'Authorization: Bearer {token}' "
         "-H 'Content-Type: application/json' -d '{\"company_id\": 42}'\n"
     )

@@ -21,7 +21,7 @@ from leads_service.stub.samples import TOKENS
 from leads_service.stub.server import listen
 
 BANNER = """\
-Leads API stub on {url}/v1/leads, documented on {url}/docs
+Leads API stub on {url}/v1/leads, documented on {url}/docs, board on {url}/board
 Tokens: {tokens}. Stop it with Ctrl-C.
 
 curl '{url}/v1/leads?limit=3' -H 'Authorization: Bearer alice-token'

@@ -11,6 +11,7 @@ from tests.helpers import Caller, with_trusted_hosts
 
 ADDRESSES = {
     "leads": "/v1/leads",
+    "board": "/board",
     "docs": "/docs",
     "openapi": "/openapi.json",
     "health": "/healthz",
@@ -39,7 +40,7 @@ def test_index(client: FlaskClient, alice: Caller, accept: str | None, prefix: s
     assert answer.headers["Vary"] == "Accept"
     if accept in BROWSERS:
         assert (answer.status_code, answer.data) == (303, b"")
-        assert answer.headers["Location"] == f"{prefix}/docs"
+        assert answer.headers["Location"] == f"{prefix}/board"
     else:
         assert (answer.status_code, answer.content_type) == (200, "application/json")
         assert answer.json == {name: f"{prefix}{path}" for name, path in ADDRESSES.items()}

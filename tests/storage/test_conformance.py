@@ -802,7 +802,10 @@ def test_tokens_are_listed_found_and_deleted(storage: Storage) -> None:
     ):
         assert known == known | values | {"user_name": name, "last_used_at": None}
         record = storage.token(values["digest"])
-        assert record == (known["id"], user_id, values["read_only"], values["expires_at"], None)
+        assert record == (
+            *(known["id"], user_id, values["read_only"], values["expires_at"]),
+            *(None, None),
+        )
     assert first["id"] < second["id"]
     assert storage.tokens(ALICE) == [second]
     assert storage.tokens(HOSTS) == []
@@ -811,6 +814,50 @@ def test_tokens_are_listed_found_and_deleted(storage: Storage) -> None:
         assert storage.delete_token(first["id"])
         assert not storage.delete_token(first["id"])
     assert storage.tokens() == [second]
+
+
+def test_a_session_ends_with_the_token_that_it_came_from(storage: Storage) -> None:
+    add_users(storage)
+    with storage.writing():
+        storage.add_token(BOB, token(1))
+        storage.add_token(BOB, token(2))
+        first, second = (known["id"] for known in storage.tokens())
+        for number, parent in ((3, first), (4, first), (5, second)):
+            session = token(number) | {"parent": parent, "last_used_at": day(number)}
+            storage.add_token(BOB, session)
+    record = storage.token(token(5)["digest"])
+    assert record is not None
+    assert (record.parent_id, record.last_used_at) == (second, day(5))
+    with storage.writing():
+        storage.delete_idle_sessions(ALICE, day(9))
+        storage.delete_idle_sessions(BOB, day(3))
+    assert [storage.token(token(number)["digest"]) is None for number in (3, 4, 5)] == [
+        *(True, False, False)
+    ]
+    with storage.writing():
+        assert storage.delete_token(first)
+    assert [known["parent"] for known in storage.tokens()] == [None, second]
+
+
+def test_when_a_status_last_changed(storage: Storage) -> None:
+    fill(storage)
+    (lead, *_) = [lead for lead in storage.leads_after(0, 10) if lead["user_id"] == ALICE]
+    assert storage.last_status_changes(ALICE, [lead["id"]]) == {}
+    for number, status in ((7, "contacted"), (8, "lost")):
+        with storage.writing():
+            changed = lead | {"status": status, "updated_at": day(number)}
+            storage.add_status_change(changed, lead["status"])
+    ids = [lead["id"], lead["id"] + 99]
+    assert storage.last_status_changes(ALICE, ids) == {lead["id"]: day(8)}
+    assert storage.last_status_changes(BOB, ids) == {}
+    assert storage.last_status_changes(ALICE, []) == {}
+
+
+def test_leads_that_pass_filters_are_counted_by_status(storage: Storage) -> None:
+    fill(storage)
+    everything = storage.count_by_status(ALICE)
+    assert storage.count_by_status(ALICE, {"min_score": 0}) == everything != {}
+    assert storage.count_by_status(ALICE, {"min_score": 100, "max_score": 1}) == {}
 
 
 def test_the_use_of_a_token_is_noted(storage: Storage, other: Storage) -> None:

@@ -36,7 +36,7 @@ def test_without_any_set_up(make: Make) -> None:
 def test_the_index(make: Make) -> None:
     client = make(leads=0)
     assert ask(client, "GET", "/").get_json()["leads"] == "/v1/leads"
-    assert ask(client, "GET", "/", headers={"Accept": "text/html"}).headers["Location"] == "/docs"
+    assert ask(client, "GET", "/", headers={"Accept": "text/html"}).headers["Location"] == "/board"
 
 
 def test_the_same_every_time_and_after_a_reset(make: Make) -> None:

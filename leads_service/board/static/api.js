@@ -67,6 +67,8 @@ export function complain(text) {
   }
 }
 
+export const isAsking = () => $("#question").open;
+
 /** Ask in a dialog; return the value of the button that was chosen, undefined for Esc. */
 export function ask(title, content, choices) {
   const dialog = $("#question");
@@ -83,6 +85,11 @@ export function ask(title, content, choices) {
       return button;
     });
     $(".buttons", dialog).replaceChildren(...buttons);
+    dialog.onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // otherwise Chromium ends the dialog below as well
+      dialog.close();
+    };
     dialog.onclose = () => {
       previous?.focus();
       resolve(chosen);
@@ -108,21 +115,23 @@ function showSignedIn(isIn) {
   else complain("Log in first, then load this page again.");
 }
 
-async function signIn(given, load) {
+async function signIn(given, run) {
   try {
     await send("POST", `${facts.board}/session`, undefined, { Authorization: `Bearer ${given}` });
   } catch (problem) {
     return complain(problem.text);
   }
   complain("");
-  await load();
+  await run();
 }
 
 /** Sign in as the address, the cookie or the form says, and call `load` then. */
 export async function start(load) {
   const run = async () => {
     try {
-      await load();
+      const { signed_in, read_only } = await send("GET", `${facts.board}/session`);
+      if (!signed_in) return showSignedIn(false);
+      await load(read_only);
       showSignedIn(true);
     } catch (problem) {
       if (problem.status !== 401) {

@@ -16,6 +16,10 @@ const MAX_REQUESTS = 4; // at a time, of one move
 const filters = $("#filters");
 const selected = new Set(); // ids
 const moving = new Set(); // ids whose move has not been answered
+// What was asked before a change here was answered does not take it back.
+const changedAt = new Map(); // by id, in ticks
+let tick = 0;
+const noteChange = (id) => changedAt.set(id, ++tick);
 let isReadOnly = false;
 let isDragging = false;
 let last = null; // the last move, as a list of [id, from]
@@ -53,14 +57,19 @@ class Column {
   }
 
   /** Take over a page of what the service has after the lead `after`. */
-  merge(page, after) {
+  merge(page, after, asked) {
     const end = page.has_more ? page.data.at(-1) : null;
-    const isOutside = (lead) =>
-      moving.has(lead.id) || (after && newestFirst(lead, after) <= 0) || (end && newestFirst(end, lead) < 0);
-    const leads = this.leads.filter(isOutside);
-    const known = new Set(leads.map((lead) => lead.id));
-    leads.push(...page.data.filter((lead) => !moving.has(lead.id) && !known.has(lead.id)));
-    this.leads = leads.sort(newestFirst);
+    const isKept = (lead) => moving.has(lead.id) || changedAt.get(lead.id) > asked;
+    const isOutside = (lead) => (after && newestFirst(lead, after) <= 0) || (end && newestFirst(end, lead) < 0);
+    const fresh = page.data.filter((lead) => !isKept(lead));
+    const ids = new Set(fresh.map((lead) => lead.id));
+    const stay = this.leads.filter((lead) => !ids.has(lead.id) && (isKept(lead) || isOutside(lead)));
+    this.leads = [...stay, ...fresh].sort(newestFirst);
+    for (const other of columns) {
+      if (other === this || !other.leads.some((lead) => ids.has(lead.id))) continue;
+      other.leads = other.leads.filter((lead) => !ids.has(lead.id));
+      other.draw();
+    }
     if (!this.cursor || !end || newestFirst(this.cursor, end) <= 0) {
       this.cursor = end;
       this.hasMore = page.has_more;
@@ -73,9 +82,9 @@ class Column {
     query.set("status", this.status);
     query.set("limit", PAGE);
     if (after) query.set("cursor", after.id);
-    const asked = generation;
+    const asked = [generation, tick];
     const page = await send("GET", `${facts.board}/cards?${query}`);
-    if (asked === generation) this.merge(page, after);
+    if (asked[0] === generation) this.merge(page, after, asked[1]);
   }
 
   async loadMore() {
@@ -204,10 +213,8 @@ let generation = 0; // of the filters; what was asked with others is not shown
 
 async function countAll() {
   const asked = generation;
-  const { counts, read_only } = await send("GET", `${facts.board}/summary${location.search}`);
-  if (asked !== generation || moving.size) return;
-  isReadOnly = read_only;
-  document.body.classList.toggle("read-only", isReadOnly);
+  const [began, counts] = [tick, await send("GET", `${facts.board}/summary${location.search}`)];
+  if (asked !== generation || began !== tick || moving.size) return;
   for (const column of columns) column.total = counts[column.status];
 }
 
@@ -269,6 +276,7 @@ async function moveOne(lead, to) {
     throw problem;
   } finally {
     moving.delete(lead.id);
+    noteChange(lead.id);
   }
 }
 
@@ -358,6 +366,7 @@ const menu = $("#menu");
 
 function openMenu(button, lead) {
   menu.lead = lead;
+  menu.opener = button;
   for (const item of menu.children) item.disabled = item.dataset.status === lead.status;
   menu.showPopover();
   const box = button.getBoundingClientRect();
@@ -379,8 +388,7 @@ menu.onkeydown = (event) => {
   if (event.key === "Tab" || event.key === "Escape") {
     event.preventDefault();
     menu.hidePopover();
-    const found = find(menu.lead.id);
-    found?.column.focus(found.index);
+    menu.opener.focus();
   } else if (step) {
     event.preventDefault();
     const index = items.indexOf(document.activeElement) + step;
@@ -394,11 +402,15 @@ menu.onkeydown = (event) => {
 const actions = {
   move: async (lead, to) => (await move([find(lead.id)?.lead ?? lead], to))[0],
   changed: (lead) => {
+    noteChange(lead.id);
     const found = find(lead.id);
     if (found?.lead.status === lead.status) changeIn(lead, { ...found.lead, ...lead });
     else refresh();
   },
-  deleted: (lead) => find(lead.id)?.column.remove(lead),
+  deleted: (lead) => {
+    noteChange(lead.id);
+    find(lead.id)?.column.remove(lead);
+  },
   closed: () => {
     const found = active && find(active.id);
     if (found) found.column.focus(found.index);
@@ -500,6 +512,7 @@ draggable(board, {
 const create = () => {
   if (isReadOnly) return complain("This token is read-only: sign in with one that may write to create leads.");
   return openNew((lead) => {
+    noteChange(lead.id);
     const column = columnOf(lead.status);
     column.add({ ...lead, since: lead.created_at });
     column.focus(column.leads.findIndex((one) => one.id === lead.id));
@@ -556,4 +569,7 @@ addEventListener("popstate", () => {
 });
 
 showFilters();
-start(load);
+start((readOnly) => {
+  isReadOnly = readOnly;
+  return load();
+});

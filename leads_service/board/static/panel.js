@@ -1,6 +1,6 @@
 // The dialogs of one lead: its panel, a new one, and the choice after a change elsewhere.
 
-import { $, announce, ask, complain, element, facts, matching, ofLead, send, when } from "./api.js";
+import { $, announce, ask, isAsking, complain, element, facts, matching, ofLead, send, when } from "./api.js";
 
 const count = (text) => [...text].length; // code points, as the service counts them
 const number = (value) => value.toLocaleString("en");
@@ -100,6 +100,7 @@ export async function openPanel(id, actions, isReadOnly) {
 
 async function run(action) {
   errors.textContent = "";
+  for (const field of form.elements) field.removeAttribute("aria-invalid");
   try {
     await action();
   } catch (problem) {
@@ -144,7 +145,14 @@ async function remove() {
   const choices = [["Keep it", false, "primary"], ["Delete for good", true, "danger"]];
   if (!(await ask("Delete this lead?", [element("p", text)], choices))) return;
   await run(async () => {
-    await send("DELETE", ofLead(lead.id));
+    try {
+      await send("DELETE", ofLead(lead.id), undefined, matching(lead));
+    } catch (problem) {
+      if (problem.status !== 412) throw problem;
+      show(problem.body.lead);
+      if (!isChanged()) showNotes(open);
+      throw Object.assign(problem, { message: "The lead has changed elsewhere, and is shown as it is now. Nothing was deleted." });
+    }
     open = null;
     panel.close();
     act.deleted(lead);
@@ -161,7 +169,7 @@ form.elements.notes.onkeydown = (event) => {
 };
 panel.oncancel = (event) => {
   event.preventDefault();
-  close();
+  if (!isAsking()) close();
 };
 panel.onclose = () => act.closed?.();
 // Esc a second time closes a dialog without asking; keydown comes first.
