@@ -9,9 +9,16 @@ from threading import Thread
 from typing import Any, NoReturn
 
 from flask import Flask
-from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Response
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Response,
+    expect,
+)
 from playwright.sync_api import Error as PageError
-from playwright.sync_api import expect
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from leads_service import create_app, transfer

@@ -111,7 +111,7 @@ def test_the_columns_scroll_during_a_drag(board: Board, page: Page) -> None:
     assert overflow(page) == 0
 
 
-@pytest.mark.parametrize(("key", "status"), enumerate(STATUSES[1:], 2))
+@pytest.mark.parametrize(("key", "status"), list(enumerate(STATUSES[1:], 2)))
 def test_by_its_number(board: Board, page: Page, key: int, status: str) -> None:
     card(page, 42).focus()
     with answered(page):
