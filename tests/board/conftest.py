@@ -13,7 +13,8 @@ from tests.board.live import Board, Complaints, column
 
 Open = Callable[..., Page]
 
-expect.set_options(timeout=10_000)  # milliseconds; a busy machine needs more than the usual five
+TIMEOUT = 10_000  # milliseconds; a busy machine needs more than the usual five seconds
+expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,7 @@ def blank(board: Board, complaints: Complaints, new_context: Callable[..., Brows
 
     def blank(**context: Any) -> Page:
         it = new_context(**context)
+        it.set_default_timeout(TIMEOUT)
         complaints.watch(it)
         return it.new_page()
 
