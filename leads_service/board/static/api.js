@@ -81,7 +81,7 @@ export function ask(title, content, choices) {
       const button = document.createElement("button");
       button.textContent = label;
       button.className = kind;
-      button.onclick = () => (chosen = value);
+      button.onclick = () => void (chosen = value); // a handler that returns false cancels the click
       return button;
     });
     $(".buttons", dialog).replaceChildren(...buttons);

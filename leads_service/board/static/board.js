@@ -24,6 +24,7 @@ let isReadOnly = false;
 let isDragging = false;
 let last = null; // the last move, as a list of [id, from]
 let active = null; // the card that has or had the focus, {column, id}
+let anchor = null; // the id of the card from which a range is selected
 
 const newestFirst = (a, b) => b.created_at.localeCompare(a.created_at) || b.id - a.id;
 
@@ -47,13 +48,14 @@ class Column {
     this.section = section;
     this.status = section.dataset.status;
     this.list = $("ul", section);
-    this.list.addEventListener("scroll", () => this.draw());
-    new ResizeObserver(() => this.draw()).observe(this.list);
+    this.scroller = $(".scroller", section);
+    this.scroller.addEventListener("scroll", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(this.scroller);
   }
 
   clear() {
     Object.assign(this, { leads: [], hasMore: true, cursor: null, loading: null });
-    this.list.scrollTop = 0;
+    this.scroller.scrollTop = 0;
   }
 
   /** Take over a page of what the service has after the lead `after`. */
@@ -119,8 +121,8 @@ class Column {
 
   range() {
     const height = cardHeight();
-    const first = Math.max(0, Math.floor(this.list.scrollTop / height) - MARGIN);
-    return [first, first + Math.ceil(this.list.clientHeight / height) + 2 * MARGIN];
+    const first = Math.max(0, Math.floor(this.scroller.scrollTop / height) - MARGIN);
+    return [first, first + Math.ceil(this.scroller.clientHeight / height) + 2 * MARGIN];
   }
 
   draw() {
@@ -179,11 +181,12 @@ class Column {
     const lead = this.leads[Math.max(0, Math.min(index, this.leads.length - 1))];
     if (!lead) return false;
     active = { column: this, id: lead.id };
+    anchor = lead.id;
     const height = cardHeight();
     const top = this.leads.indexOf(lead) * height;
-    const { scrollTop, clientHeight } = this.list;
-    if (top < scrollTop) this.list.scrollTop = top;
-    else if (top + height > scrollTop + clientHeight) this.list.scrollTop = top + height - clientHeight;
+    const { scrollTop, clientHeight } = this.scroller;
+    if (top < scrollTop) this.scroller.scrollTop = top;
+    else if (top + height > scrollTop + clientHeight) this.scroller.scrollTop = top + height - clientHeight;
     this.draw();
     this.cards.get(lead.id)?.focus();
     this.section.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -220,9 +223,15 @@ async function countAll() {
 
 async function load() {
   generation += 1;
+  for (const field of filters.elements) field.removeAttribute("aria-invalid");
   for (const column of columns) column.clear();
-  await countAll();
-  await Promise.all(columns.map((column) => column.fetch(null)));
+  try {
+    await countAll();
+    await Promise.all(columns.map((column) => column.fetch(null)));
+  } catch (problem) {
+    for (const name of Object.keys(problem.fields)) filters.elements[name]?.setAttribute("aria-invalid", true);
+    throw problem;
+  }
 }
 
 let isAway = false; // whether the last refresh has failed
@@ -348,6 +357,7 @@ function select(ids) {
 }
 
 function toggle(id) {
+  anchor = id;
   const ids = new Set(selected);
   if (!ids.delete(id)) ids.add(id);
   select(ids);
@@ -355,9 +365,9 @@ function toggle(id) {
 
 function selectTo(id) {
   const { column, index } = find(id);
-  const from = column === active?.column ? column.leads.findIndex((lead) => lead.id === active.id) : index;
-  const [low, high] = from < index ? [from, index] : [index, from];
-  select([...selected, ...column.leads.slice(Math.max(0, low), high + 1).map((lead) => lead.id)]);
+  const from = column.leads.findIndex((lead) => lead.id === anchor);
+  const [low, high] = [from < 0 ? index : from, index].sort((a, b) => a - b);
+  select([...selected, ...column.leads.slice(low, high + 1).map((lead) => lead.id)]);
 }
 
 // The menu of a card
@@ -445,9 +455,9 @@ function walk(found, key) {
   if (key === "ArrowDown" || key === "ArrowUp") return column.focus(index + (key === "ArrowDown" ? 1 : -1));
   if (key === "Home" || key === "End") return column.focus(key === "Home" ? 0 : column.leads.length - 1);
   const step = key === "ArrowRight" ? 1 : -1;
-  const row = index - Math.floor(column.list.scrollTop / cardHeight());
+  const row = index - Math.floor(column.scroller.scrollTop / cardHeight());
   for (let next = columns.indexOf(column) + step; columns[next]; next += step) {
-    const top = Math.floor(columns[next].list.scrollTop / cardHeight());
+    const top = Math.floor(columns[next].scroller.scrollTop / cardHeight());
     if (columns[next].focus(top + row)) return true;
   }
   return false;
@@ -539,11 +549,9 @@ function showFilters() {
 
 async function reload() {
   complain("");
-  for (const field of filters.elements) field.removeAttribute("aria-invalid");
   try {
     await load();
   } catch (problem) {
-    for (const name of Object.keys(problem.fields)) filters.elements[name]?.setAttribute("aria-invalid", true);
     complain(problem.text);
   }
 }

@@ -28,6 +28,7 @@ export function draggable(board, { begin, drop, end }) {
     drag.ghost.style.width = `${card.offsetWidth}px`;
     document.body.append(drag.ghost);
     card.classList.add("lifted");
+    board.classList.add("dragging");
     requestAnimationFrame(scroll);
     follow();
   }
@@ -42,7 +43,7 @@ export function draggable(board, { begin, drop, end }) {
     if (!drag?.ghost) return;
     const pull = (at, low, high) => (at < low + EDGE ? -SPEED : at > high - EDGE ? SPEED : 0);
     board.scrollLeft += pull(drag.x, 0, innerWidth);
-    const list = sectionAt(drag.x, drag.y)?.querySelector("ul");
+    const list = sectionAt(drag.x, drag.y)?.querySelector(".scroller");
     if (list) {
       const box = list.getBoundingClientRect();
       list.scrollTop += pull(drag.y, box.top, Math.min(box.bottom, innerHeight));
@@ -57,6 +58,7 @@ export function draggable(board, { begin, drop, end }) {
     if (!ghost) return;
     ghost.remove();
     card.classList.remove("lifted");
+    board.classList.remove("dragging");
     for (const one of board.children) one.classList.remove("target");
     // What follows a drag is no click on the card.
     addEventListener("click", (event) => event.stopPropagation(), { capture: true, once: true });
