@@ -278,7 +278,7 @@ class LeadService:
 
     @retry_conflicts
     def forget(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, their positions and idempotency keys; return how many leads.
+        """Delete a user's leads, their history, positions and keys; return how many leads.
 
         Args:
             user_id: The user's id.

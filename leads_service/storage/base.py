@@ -323,7 +323,7 @@ class Storage(Protocol):
         """
 
     def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads.
+        """Delete a user's leads, their history, positions and keys; return how many leads.
 
         Args:
             user_id: The user's id.

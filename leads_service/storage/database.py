@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
@@ -17,7 +18,7 @@ from leads_service.exceptions import (
     UserGoneError,
 )
 from leads_service.lead import FIELDS
-from leads_service.storage import queries
+from leads_service.storage import history, queries
 from leads_service.storage.base import KeyRecord, Position, StatusChangeRecord, TokenRecord
 from leads_service.storage.errors import (
     PROGRAMMING_ERRORS,
@@ -27,6 +28,7 @@ from leads_service.storage.errors import (
 )
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import (
+    REACHED,
     TABLES,
     TABLES_WITH_OWNER,
     DeletedLead,
@@ -38,6 +40,7 @@ from leads_service.storage.models import (
 )
 from leads_service.storage.queries import Statement
 
+SECOND = timedelta(seconds=1)
 MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
 BESIDE_LEADS = tuple(table for table in TABLES_WITH_OWNER if table is not Lead)
 MAX_SWEPT_KEYS = 100  # expired keys that ``claim_key`` deletes at most
@@ -74,9 +77,10 @@ class DatabaseStorage(ABC):
         self._position = self._statement(queries.select_position(Lead))
         self._former_position = self._statement(queries.select_position(DeletedLead))
         self._keep_position = self._statement(queries.keep_position())
-        self._add_status_change = self._statement(queries.insert_status_change())
-        self._status_changes = self._statement(queries.select_status_changes())
-        self._delete_status_changes = self._statement(queries.delete_status_changes())
+        self._add_status_change = self._statement(history.insert_status_change())
+        self._status_changes = self._statement(history.select_status_changes())
+        self._last_status_change = self._statement(history.select_last_status_change())
+        self._delete_status_changes = self._statement(history.delete_status_changes())
         self._token = self._statement(queries.select_token())
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
@@ -240,8 +244,25 @@ class DatabaseStorage(ABC):
 
     def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
         """Record that the status of a lead has changed."""
-        change = {"from_status": from_status, "is_estimate": False}
-        self._add_status_change.rows({**lead, **change})
+        now = lead["updated_at"]
+        if rows := self._last_status_change.rows({**lead, "limit": 1}):
+            ((since, is_estimate, reached),) = rows
+        else:
+            since, is_estimate, reached = lead["created_at"], False, REACHED[from_status]
+        change = {
+            "user_id": lead["user_id"],
+            "lead_id": lead["id"],
+            "changed_at": now,
+            "from_status": from_status,
+            "to_status": lead["status"],
+            "is_estimate": False,
+            "seconds": None if is_estimate else _seconds(since, now),
+            "reached_before": reached,
+            "reached": reached | REACHED[lead["status"]],
+            "company_id": lead["company_id"],
+            "lead_created_at": lead["created_at"],
+        }
+        self._add_status_change.rows(change)
 
     def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
         """Return the status changes of a lead of the user's, oldest first."""
@@ -358,7 +379,7 @@ class DatabaseStorage(ABC):
             self._run(Idempotency.insert_many(batch).on_conflict_ignore())
 
     def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads."""
+        """Delete all that the user owns; return how many leads."""
         count = self.count(user_id, {}) if has_leads else 0
         with self.reindexing(count):
             for table in TABLES_WITH_OWNER if has_leads else BESIDE_LEADS:
@@ -366,7 +387,7 @@ class DatabaseStorage(ABC):
         return count
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
-        """Rebuild the indexes of the leads after the block, if that pays for ``count`` writes."""
+        """Rebuild the indexes after the block, if that pays for writing ``count`` leads."""
         return nullcontext()
 
     # Users and tokens
@@ -486,6 +507,11 @@ def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Yield the items in sequences of up to ``MOVE_BATCH``."""
     for first in range(0, len(items), MOVE_BATCH):
         yield items[first : first + MOVE_BATCH]
+
+
+def _seconds(since: str, until: str) -> int:
+    """Return the whole seconds from one timestamp to another, 0 if they are the other way round."""
+    return max(0, (datetime.fromisoformat(until) - datetime.fromisoformat(since)) // SECOND)
 
 
 def _lead(row: tuple[Any, ...]) -> dict[str, Any]:
