@@ -1,6 +1,6 @@
 """The ``Storage`` protocol, which every engine implements, and the records that it returns."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -62,6 +62,25 @@ class StatusChangeRecord(NamedTuple):
     from_status: str
     to_status: str
     is_estimate: bool  # on SQLite 0 or 1
+
+
+class Counts(NamedTuple):
+    """How many leads were created within a time, and how many times one was converted or lost."""
+
+    created: int
+    converted: int
+    lost: int
+
+
+class Lengths(NamedTuple):
+    """How many stays in a status ended, and the asked for percentiles of their length in seconds.
+
+    Each is the length of a stay (nearest rank), None if there is no stay.
+    """
+
+    ended: int
+    median: int | None
+    ninetieth: int | None
 
 
 class Storage(Protocol):
@@ -215,6 +234,55 @@ class Storage(Protocol):
 
     def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
         """Return the status changes of a lead of the user's, oldest first."""
+
+    def first_created(self, user_id: int, company_id: int | None = None) -> str | None:
+        """Return when the first of the user's leads was created; None if there are none.
+
+        Args:
+            user_id: Whose leads.
+            company_id: Of which company; None for all.
+        """
+
+    def counts_between(
+        self, user_id: int, moments: Sequence[str], company_id: int | None = None
+    ) -> list[Counts]:
+        """Return what happened from each moment to before the next one.
+
+        Args:
+            user_id: Whose leads.
+            moments: Two or more, ascending.
+            company_id: Of which company; None for all.
+        """
+
+    def reached(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, int]:
+        """Return how many of the leads created within a time ever reached each further status.
+
+        Who has reached one of ``lead.FUNNEL`` has reached those before it. A status that none has
+        reached is missing, and so is the first one.
+
+        Args:
+            user_id: Whose leads.
+            since: The time's beginning.
+            until: Its end, which does not belong to it.
+            company_id: Of which company; None for all.
+        """
+
+    def stays(
+        self, user_id: int, status: str, since: str, until: str, company_id: int | None = None
+    ) -> Lengths:
+        """Return how long leads were in a status, of the stays that ended within a time.
+
+        Stays of which it is not known when they began are left out.
+
+        Args:
+            user_id: Whose leads.
+            status: The status.
+            since: The time's beginning.
+            until: Its end, which does not belong to it.
+            company_id: Of which company; None for all.
+        """
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position, for cursors that refer to it."""

@@ -1,9 +1,11 @@
 """The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
@@ -19,7 +21,14 @@ from leads_service.exceptions import (
 )
 from leads_service.lead import FIELDS
 from leads_service.storage import history, queries
-from leads_service.storage.base import KeyRecord, Position, StatusChangeRecord, TokenRecord
+from leads_service.storage.base import (
+    Counts,
+    KeyRecord,
+    Lengths,
+    Position,
+    StatusChangeRecord,
+    TokenRecord,
+)
 from leads_service.storage.errors import (
     PROGRAMMING_ERRORS,
     one_line,
@@ -28,6 +37,7 @@ from leads_service.storage.errors import (
 )
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import (
+    BITS,
     REACHED,
     TABLES,
     TABLES_WITH_OWNER,
@@ -81,6 +91,11 @@ class DatabaseStorage(ABC):
         self._status_changes = self._statement(history.select_status_changes())
         self._last_status_change = self._statement(history.select_last_status_change())
         self._delete_status_changes = self._statement(history.delete_status_changes())
+        self._count = {
+            (query, of_company): self._statement(query(of_company=of_company))
+            for query in history.COUNTS
+            for of_company in (False, True)
+        }
         self._token = self._statement(queries.select_token())
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
@@ -268,6 +283,69 @@ class DatabaseStorage(ABC):
         """Return the status changes of a lead of the user's, oldest first."""
         rows = self._status_changes.rows({"user_id": user_id, "id": lead_id})
         return [StatusChangeRecord(*row) for row in rows]
+
+    def _counted(
+        self, query: Any, user_id: int, company_id: int | None, **values: Any
+    ) -> list[tuple[Any, ...]]:
+        """Run one of ``history.COUNTS``."""
+        statement = self._count[query, company_id is not None]
+        return statement.rows({"user_id": user_id, "company_id": company_id, **values})
+
+    def first_created(self, user_id: int, company_id: int | None = None) -> str | None:
+        """Return when the first of the user's leads was created; None if there are none."""
+        created_at: str | None = self._counted(history.first_created, user_id, company_id)[0][0]
+        return created_at
+
+    def counts_between(
+        self, user_id: int, moments: Sequence[str], company_id: int | None = None
+    ) -> list[Counts]:
+        """Return what happened from each moment to before the next one."""
+
+        def count(query: Any, since: str, until: str, **values: str) -> int:
+            rows = self._counted(query, user_id, company_id, since=since, until=until, **values)
+            return int(rows[0][0])
+
+        return [
+            Counts(
+                count(history.count_created, *time),
+                count(history.count_ended, *time, to_status="converted"),
+                count(history.count_ended, *time, to_status="lost"),
+            )
+            for time in pairwise(moments)
+        ]
+
+    def reached(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, int]:
+        """Return how many of the leads created within a time ever reached each further status."""
+        time = {"since": since, "until": until}
+        reached: Counter[str] = Counter()
+        for before, after, count in self._counted(
+            history.count_reached, user_id, company_id, **time
+        ):
+            reached.update({s: count for s, bit in BITS.items() if bit & after & ~before})
+        return dict(reached)
+
+    def stays(
+        self, user_id: int, status: str, since: str, until: str, company_id: int | None = None
+    ) -> Lengths:
+        """Return how long leads were in a status, of the stays that ended within a time."""
+        terms = {"since": since, "until": until, "from_status": status}
+        ((count,),) = self._counted(history.count_stays, user_id, company_id, **terms)
+        if not count:
+            return Lengths(0, None, None)
+        median, ninetieth = (
+            self._counted(
+                history.select_stay,
+                user_id,
+                company_id,
+                limit=1,
+                offset=(count * percent - 1) // 100,  # of the nearest rank, from 0
+                **terms,
+            )[0][0]
+            for percent in (50, 90)
+        )
+        return Lengths(count, median, ninetieth)
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""

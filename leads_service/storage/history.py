@@ -1,6 +1,6 @@
 """The queries on the status changes, and on what the progress counts: one user's rows only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from peewee import SQL, fn
@@ -108,3 +108,14 @@ def first_created(*, of_company: bool) -> Query:
     return Lead.select(fn.MIN(Lead.created_at)).where(
         Lead.user_id == parameter("user_id"), *company
     )
+
+
+# What is counted or looked for among one user's rows, with and without a company.
+COUNTS: tuple[Callable[..., Query], ...] = (
+    first_created,
+    count_created,
+    count_ended,
+    count_reached,
+    count_stays,
+    select_stay,
+)
