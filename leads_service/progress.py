@@ -8,6 +8,7 @@ from leads_service.storage.base import Storage
 
 MAX_WEEKS = 520  # ten years
 WEEK = timedelta(weeks=1)
+NO_STAYS = (0, None, None)
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -126,16 +127,14 @@ def progress(
     ended, *counts = storage.counts_between(user_id, [*map(timestamp, moments)], company_id)
     outcome = Outcome(*map(sum, zip(*counts, strict=True)))
     reached = storage.reached(user_id, timestamp(first), until, company_id)
+    lengths = storage.stays(user_id, timestamp(first), until, company_id)
     return Progress(
         since,
         now,
         company_id,
         _funnel(reached | {FUNNEL[0]: outcome.created}),
         tuple(Week(day.date(), *count) for day, count in zip(mondays, counts[1:], strict=True)),
-        tuple(
-            Stays(status, *storage.stays(user_id, status, timestamp(first), until, company_id))
-            for status in STATUSES
-        ),
+        tuple(Stays(status, *lengths.get(status, NO_STAYS)) for status in STATUSES),
         outcome,
         Outcome(*ended) if has_before else None,
     )

@@ -73,9 +73,9 @@ class Counts(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """How many stays in a status ended, and the asked for percentiles of their length in seconds.
+    """How many stays in a status ended, and two percentiles of their lengths in seconds.
 
-    Each is the length of a stay (nearest rank), None if there is no stay.
+    Each is the length of a stay (nearest rank); None where stays have just been deleted.
     """
 
     ended: int
@@ -270,15 +270,15 @@ class Storage(Protocol):
         """
 
     def stays(
-        self, user_id: int, status: str, since: str, until: str, company_id: int | None = None
-    ) -> Lengths:
-        """Return how long leads were in a status, of the stays that ended within a time.
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, Lengths]:
+        """Return how long leads were in each status, of the stays that ended within a time.
 
-        Stays of which it is not known when they began are left out.
+        Stays of which it is not known when they began are left out. A status without stays is
+        missing.
 
         Args:
             user_id: Whose leads.
-            status: The status.
             since: The time's beginning.
             until: Its end, which does not belong to it.
             company_id: Of which company; None for all.

@@ -327,25 +327,22 @@ class DatabaseStorage(ABC):
         return dict(reached)
 
     def stays(
-        self, user_id: int, status: str, since: str, until: str, company_id: int | None = None
-    ) -> Lengths:
-        """Return how long leads were in a status, of the stays that ended within a time."""
-        terms = {"since": since, "until": until, "from_status": status}
-        ((count,),) = self._counted(history.count_stays, user_id, company_id, **terms)
-        if not count:
-            return Lengths(0, None, None)
-        median, ninetieth = (
-            self._counted(
-                history.select_stay,
-                user_id,
-                company_id,
-                limit=1,
-                offset=(count * percent - 1) // 100,  # of the nearest rank, from 0
-                **terms,
-            )[0][0]
-            for percent in (50, 90)
-        )
-        return Lengths(count, median, ninetieth)
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, Lengths]:
+        """Return how long leads were in each status, of the stays that ended within a time."""
+        time = {"since": since, "until": until}
+
+        def percentile(status: str, count: int, percent: int) -> int | None:
+            # The offset is that of the nearest rank, from 0.
+            terms = time | {"from_status": status, "limit": 1}
+            offset = (count * percent - 1) // 100
+            rows = self._counted(history.select_stay, user_id, company_id, **terms, offset=offset)
+            return int(rows[0][0]) if rows else None
+
+        return {
+            status: Lengths(count, percentile(status, count, 50), percentile(status, count, 90))
+            for status, count in self._counted(history.count_stays, user_id, company_id, **time)
+        }
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""

@@ -86,20 +86,28 @@ def count_reached(*, of_company: bool) -> Query:
 
 
 def _stays(columns: Sequence[Any], *, of_company: bool) -> Query:
-    terms = (StatusChange.from_status == parameter("from_status"), HAS_SECONDS)
-    within = _within(StatusChange, StatusChange.changed_at, terms, of_company=of_company)
+    """Return the query for the stays of a known length that ended within a time."""
+    column = StatusChange.changed_at
+    within = _within(StatusChange, column, (HAS_SECONDS,), of_company=of_company)
     return StatusChange.select(*columns).where(*within)
 
 
 def count_stays(*, of_company: bool) -> Query:
-    """Return the query for how many stays of a known length in ``from_status`` ended in a time."""
-    return _stays([fn.COUNT(SQL("*"))], of_company=of_company)
+    """Return the query for how many stays of a known length ended within a time, by status."""
+    status = StatusChange.from_status
+    return _stays([status, fn.COUNT(SQL("*"))], of_company=of_company).group_by(status)
 
 
 def select_stay(*, of_company: bool) -> Query:
-    """Return the query for the seconds of the shortest of these stays but for ``offset``."""
-    stays = _stays([StatusChange.seconds], of_company=of_company).order_by(StatusChange.seconds)
-    return stays.limit(parameter("limit")).offset(parameter("offset"))
+    """Return the query for the seconds of such a stay in ``from_status``.
+
+    It is the one that ``offset`` others are shorter than, or as short as.
+    """
+    stays = _stays([StatusChange.seconds], of_company=of_company)
+    stays = stays.where(StatusChange.from_status == parameter("from_status"))
+    return (
+        stays.order_by(StatusChange.seconds).limit(parameter("limit")).offset(parameter("offset"))
+    )
 
 
 def first_created(*, of_company: bool) -> Query:

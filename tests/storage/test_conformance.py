@@ -1238,7 +1238,7 @@ SAMPLES = {
     "first_created": reads(lambda s: s.first_created(ALICE, 1)),
     "counts_between": reads(lambda s: s.counts_between(ALICE, [day(1), day(2), day(3)])),
     "reached": reads(lambda s: s.reached(ALICE, day(1), day(2))),
-    "stays": reads(lambda s: s.stays(ALICE, "new", day(1), day(9))),
+    "stays": reads(lambda s: s.stays(ALICE, day(1), day(9))),
     "delete_lead": writes(lambda s: s.delete_lead(ALICE, 1)),
     "position": reads(lambda s: s.position(ALICE, 2)),
     "page": reads(page_of),
