@@ -1,6 +1,7 @@
 """The service for leads: create, read, update, delete, list, count, rescore, reassign."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from leads_service import idempotency
@@ -22,6 +23,7 @@ from leads_service.lead import (
     utc_now,
     without_null,
 )
+from leads_service.progress import Progress, progress
 from leads_service.retries import retry_conflicts
 from leads_service.scoring import Scorer, scoring
 from leads_service.storage.base import Page, StatusChangeRecord, Storage
@@ -220,6 +222,15 @@ class LeadService:
         """Return how many of the user's leads pass all filters."""
         return self._storage.count(user_id, filters or {})
 
+    def progress(
+        self,
+        user_id: int,
+        span: timedelta | datetime | None = None,
+        company_id: int | None = None,
+    ) -> Progress:
+        """Return the user's progress until now; arguments as for ``progress.progress``."""
+        return progress(self._storage, user_id, span, self._clock(), company_id)
+
     # Many leads
 
     def count_by_status(
@@ -295,7 +306,7 @@ class LeadService:
 
     @retry_conflicts
     def forget(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, their positions and idempotency keys; return how many leads.
+        """Delete a user's leads, their history, positions and keys; return how many leads.
 
         Args:
             user_id: The user's id.

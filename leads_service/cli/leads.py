@@ -1,15 +1,17 @@
 """The commands ``rescore``, ``reassign`` and ``pipeline``."""
 
 import sys
+from datetime import datetime, timedelta
 
 import click
 from flask.cli import with_appcontext
 
 from leads_service.cli.base import progress_bar, ready_state
 from leads_service.cli.filters import filter_options, filters_of
+from leads_service.cli.progress import ALL, BAR_WIDTH, Span, echo_json, echo_progress
+from leads_service.lead import MAX_INTEGER
 from leads_service.leads import how_many
 
-BAR_WIDTH = 40
 BLOCK = "█"
 
 
@@ -50,19 +52,61 @@ def reassign(old: str, new: str, **given: str | None) -> None:
 
 @click.command("pipeline")
 @click.option("--user", "name", metavar="NAME", help="This user's leads only.")
+@click.option(
+    "--since",
+    "span",
+    type=Span(),
+    metavar="SPAN",
+    help=f"The user's progress since then: 90d, 1y, a day in UTC, or {ALL}.",
+)
+@click.option(
+    "--company",
+    "company_id",
+    type=click.IntRange(1, MAX_INTEGER),
+    metavar="ID",
+    help=f"The progress with this company; --since is {ALL} if not given.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: the progress as JSON; --since as above.",
+)
 @with_appcontext
-def pipeline(name: str | None) -> None:
-    """Show the pipeline at a glance: how many leads stand at each status.
+def pipeline(
+    name: str | None, span: timedelta | datetime | str | None, company_id: int | None, form: str
+) -> None:
+    """Show how many leads stand at each status, or the progress of one user.
+
+    The progress: how far the leads created since then have come, leads per week, the time in each
+    status, and the conversion rate.
 
     \b
     Example:  leads-service pipeline --user alice
+              leads-service pipeline --user alice --since 90d
     """
+    block = BLOCK if _can_print(BLOCK) else "#"
+    if span is None and company_id is None and form == "text":
+        _echo_counts(name, block)
+        return
+    if name is None:
+        raise click.UsageError("the progress is one user's: say whose, with --user")
+    state = ready_state()
+    length = None if isinstance(span, str) else span
+    progress = state.leads.progress(state.user_id(name), length, company_id)
+    if form == "json":
+        echo_json(progress)
+    else:
+        echo_progress(progress, block)
+
+
+def _echo_counts(name: str | None, block: str) -> None:
     state = ready_state()
     user_id = None if name is None else state.user_id(name)
     counts = state.leads.count_by_status(user_id)
     total = sum(counts.values())
     most = max(1, *counts.values())
-    block = BLOCK if _can_print(BLOCK) else "#"
     for status, count in counts.items():
         share = count / total if total else 0
         bar = block * round(BAR_WIDTH * count / most)

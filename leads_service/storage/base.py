@@ -66,6 +66,25 @@ class StatusChangeRecord(NamedTuple):
     is_estimate: bool  # on SQLite 0 or 1
 
 
+class Counts(NamedTuple):
+    """How many leads were created within a time, and how many times one was converted or lost."""
+
+    created: int
+    converted: int
+    lost: int
+
+
+class Lengths(NamedTuple):
+    """How many stays in a status ended, and two percentiles of their lengths in seconds.
+
+    Each is the length of a stay (nearest rank); None where stays have just been deleted.
+    """
+
+    ended: int
+    median: int | None
+    ninetieth: int | None
+
+
 class Storage(Protocol):
     """Persistence of users, tokens, leads and idempotency keys.
 
@@ -224,6 +243,55 @@ class Storage(Protocol):
         Those that have never changed, or that the user does not have, are missing.
         """
 
+    def first_created(self, user_id: int, company_id: int | None = None) -> str | None:
+        """Return when the first of the user's leads was created; None if there are none.
+
+        Args:
+            user_id: Whose leads.
+            company_id: Of which company; None for all.
+        """
+
+    def counts_between(
+        self, user_id: int, moments: Sequence[str], company_id: int | None = None
+    ) -> list[Counts]:
+        """Return what happened from each moment to before the next one.
+
+        Args:
+            user_id: Whose leads.
+            moments: Two or more, ascending.
+            company_id: Of which company; None for all.
+        """
+
+    def reached(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, int]:
+        """Return how many of the leads created within a time ever reached each further status.
+
+        Who has reached one of ``lead.FUNNEL`` has reached those before it. A status that none has
+        reached is missing, and so is the first one.
+
+        Args:
+            user_id: Whose leads.
+            since: The time's beginning.
+            until: Its end, which does not belong to it.
+            company_id: Of which company; None for all.
+        """
+
+    def stays(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, Lengths]:
+        """Return how long leads were in each status, of the stays that ended within a time.
+
+        Stays of which it is not known when they began are left out. A status without stays is
+        missing.
+
+        Args:
+            user_id: Whose leads.
+            since: The time's beginning.
+            until: Its end, which does not belong to it.
+            company_id: Of which company; None for all.
+        """
+
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position, for cursors that refer to it."""
 
@@ -334,7 +402,7 @@ class Storage(Protocol):
         """
 
     def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads.
+        """Delete a user's leads, their history, positions and keys; return how many leads.
 
         Args:
             user_id: The user's id.

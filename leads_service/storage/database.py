@@ -1,8 +1,11 @@
 """The part of ``Storage`` that all engines share, in Peewee's portable queries."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
@@ -17,8 +20,15 @@ from leads_service.exceptions import (
     UserGoneError,
 )
 from leads_service.lead import FIELDS
-from leads_service.storage import queries
-from leads_service.storage.base import KeyRecord, Position, StatusChangeRecord, TokenRecord
+from leads_service.storage import history, queries
+from leads_service.storage.base import (
+    Counts,
+    KeyRecord,
+    Lengths,
+    Position,
+    StatusChangeRecord,
+    TokenRecord,
+)
 from leads_service.storage.errors import (
     PROGRAMMING_ERRORS,
     one_line,
@@ -27,6 +37,8 @@ from leads_service.storage.errors import (
 )
 from leads_service.storage.migrations import Migrations
 from leads_service.storage.models import (
+    BITS,
+    REACHED,
     TABLES,
     TABLES_WITH_OWNER,
     DeletedLead,
@@ -38,6 +50,7 @@ from leads_service.storage.models import (
 )
 from leads_service.storage.queries import Statement
 
+SECOND = timedelta(seconds=1)
 MOVE_BATCH = 500  # leads that ``move_leads`` has in memory at a time
 BESIDE_LEADS = tuple(table for table in TABLES_WITH_OWNER if table is not Lead)
 MAX_SWEPT_KEYS = 100  # expired keys that ``claim_key`` deletes at most
@@ -74,9 +87,15 @@ class DatabaseStorage(ABC):
         self._position = self._statement(queries.select_position(Lead))
         self._former_position = self._statement(queries.select_position(DeletedLead))
         self._keep_position = self._statement(queries.keep_position())
-        self._add_status_change = self._statement(queries.insert_status_change())
-        self._status_changes = self._statement(queries.select_status_changes())
-        self._delete_status_changes = self._statement(queries.delete_status_changes())
+        self._add_status_change = self._statement(history.insert_status_change())
+        self._status_changes = self._statement(history.select_status_changes())
+        self._last_status_change = self._statement(history.select_last_status_change())
+        self._delete_status_changes = self._statement(history.delete_status_changes())
+        self._count = {
+            (query, of_company): self._statement(query(of_company=of_company))
+            for query in history.COUNTS
+            for of_company in (False, True)
+        }
         self._token = self._statement(queries.select_token())
         self._note_use = self._statement(queries.note_token_use())
         self._key = self._statement(queries.select_key())
@@ -240,8 +259,25 @@ class DatabaseStorage(ABC):
 
     def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
         """Record that the status of a lead has changed."""
-        change = {"from_status": from_status, "is_estimate": False}
-        self._add_status_change.rows({**lead, **change})
+        now = lead["updated_at"]
+        if rows := self._last_status_change.rows({**lead, "limit": 1}):
+            ((since, is_estimate, reached),) = rows
+        else:
+            since, is_estimate, reached = lead["created_at"], False, REACHED[from_status]
+        change = {
+            "user_id": lead["user_id"],
+            "lead_id": lead["id"],
+            "changed_at": now,
+            "from_status": from_status,
+            "to_status": lead["status"],
+            "is_estimate": False,
+            "seconds": None if is_estimate else _seconds(since, now),
+            "reached_before": reached,
+            "reached": reached | REACHED[lead["status"]],
+            "company_id": lead["company_id"],
+            "lead_created_at": lead["created_at"],
+        }
+        self._add_status_change.rows(change)
 
     def status_changes(self, user_id: int, lead_id: int) -> list[StatusChangeRecord]:
         """Return the status changes of a lead of the user's, oldest first."""
@@ -253,6 +289,66 @@ class DatabaseStorage(ABC):
         last = StatusChange.select(StatusChange.lead_id, fn.MAX(StatusChange.changed_at))
         own = (StatusChange.user_id == user_id) & StatusChange.lead_id.in_(lead_ids)
         return dict(self._rows(last.where(own).group_by(StatusChange.lead_id)))
+
+    def _counted(
+        self, query: Any, user_id: int, company_id: int | None, **values: Any
+    ) -> list[tuple[Any, ...]]:
+        """Run one of ``history.COUNTS``."""
+        statement = self._count[query, company_id is not None]
+        return statement.rows({"user_id": user_id, "company_id": company_id, **values})
+
+    def first_created(self, user_id: int, company_id: int | None = None) -> str | None:
+        """Return when the first of the user's leads was created; None if there are none."""
+        created_at: str | None = self._counted(history.first_created, user_id, company_id)[0][0]
+        return created_at
+
+    def counts_between(
+        self, user_id: int, moments: Sequence[str], company_id: int | None = None
+    ) -> list[Counts]:
+        """Return what happened from each moment to before the next one."""
+
+        def count(query: Any, since: str, until: str, **values: str) -> int:
+            rows = self._counted(query, user_id, company_id, since=since, until=until, **values)
+            return int(rows[0][0])
+
+        return [
+            Counts(
+                count(history.count_created, *time),
+                count(history.count_ended, *time, to_status="converted"),
+                count(history.count_ended, *time, to_status="lost"),
+            )
+            for time in pairwise(moments)
+        ]
+
+    def reached(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, int]:
+        """Return how many of the leads created within a time ever reached each further status."""
+        time = {"since": since, "until": until}
+        reached: Counter[str] = Counter()
+        for before, after, count in self._counted(
+            history.count_reached, user_id, company_id, **time
+        ):
+            reached.update({s: count for s, bit in BITS.items() if bit & after & ~before})
+        return dict(reached)
+
+    def stays(
+        self, user_id: int, since: str, until: str, company_id: int | None = None
+    ) -> dict[str, Lengths]:
+        """Return how long leads were in each status, of the stays that ended within a time."""
+        time = {"since": since, "until": until}
+
+        def percentile(status: str, count: int, percent: int) -> int | None:
+            # The offset is that of the nearest rank, from 0.
+            terms = time | {"from_status": status, "limit": 1}
+            offset = (count * percent - 1) // 100
+            rows = self._counted(history.select_stay, user_id, company_id, **terms, offset=offset)
+            return int(rows[0][0]) if rows else None
+
+        return {
+            status: Lengths(count, percentile(status, count, 50), percentile(status, count, 90))
+            for status, count in self._counted(history.count_stays, user_id, company_id, **time)
+        }
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""
@@ -368,7 +464,7 @@ class DatabaseStorage(ABC):
             self._run(Idempotency.insert_many(batch).on_conflict_ignore())
 
     def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads."""
+        """Delete all that the user owns; return how many leads."""
         count = self.count(user_id, {}) if has_leads else 0
         with self.reindexing(count):
             for table in TABLES_WITH_OWNER if has_leads else BESIDE_LEADS:
@@ -376,7 +472,7 @@ class DatabaseStorage(ABC):
         return count
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
-        """Rebuild the indexes of the leads after the block, if that pays for ``count`` writes."""
+        """Rebuild the indexes after the block, if that pays for writing ``count`` leads."""
         return nullcontext()
 
     # Users and tokens
@@ -503,6 +599,11 @@ def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Yield the items in sequences of up to ``MOVE_BATCH``."""
     for first in range(0, len(items), MOVE_BATCH):
         yield items[first : first + MOVE_BATCH]
+
+
+def _seconds(since: str, until: str) -> int:
+    """Return the whole seconds from one timestamp to another, 0 if they are the other way round."""
+    return max(0, (datetime.fromisoformat(until) - datetime.fromisoformat(since)) // SECOND)
 
 
 def _lead(row: tuple[Any, ...]) -> dict[str, Any]:

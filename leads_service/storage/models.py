@@ -12,10 +12,20 @@ from peewee import (
     CompositeKey,
     ForeignKeyField,
     Model,
+    SmallIntegerField,
     TextField,
 )
 
-from leads_service.lead import FIELDS, Whole
+from leads_service.lead import FIELDS, FUNNEL, STATUSES, Whole
+
+BITS = {status: 1 << number for number, status in enumerate(STATUSES)}
+# All that a lead has reached for certain if it is at a status.
+REACHED = {
+    status: sum(BITS[earlier] for earlier in FUNNEL[: FUNNEL.index(status)]) + bit
+    if status in FUNNEL
+    else BITS[FUNNEL[0]] + bit
+    for status, bit in BITS.items()
+}
 
 
 def _lead_model() -> Any:
@@ -105,6 +115,11 @@ class StatusChange(Model):
 
     ``is_estimate`` tells what was derived from the present status: ``changed_at`` is then when the
     lead last changed, and what was in between is not known.
+
+    What the progress is counted by is stored with it. ``seconds`` is how long the lead has been in
+    ``from_status``, NULL if not known. ``reached_before`` and ``reached`` are the statuses that it
+    has ever reached, before and after, as a sum of ``BITS``. ``company_id`` and
+    ``lead_created_at`` are the lead's, where they never change.
     """
 
     user_id = BigIntegerField()
@@ -113,6 +128,11 @@ class StatusChange(Model):
     from_status = TextField()
     to_status = TextField()
     is_estimate = BooleanField()
+    seconds = BigIntegerField(null=True)
+    reached_before = SmallIntegerField()
+    reached = SmallIntegerField()
+    company_id = BigIntegerField()
+    lead_created_at = TextField()
 
     class Meta:
         table_name = "leads_history"

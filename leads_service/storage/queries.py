@@ -20,14 +20,13 @@ from peewee import (
 
 from leads_service._compat.peewee import Executor, translated_errors
 from leads_service.lead import CHANGING, FIELDS, FILTERS, MAX_SCORE, RANGES
-from leads_service.storage.base import Position, StatusChangeRecord, TokenRecord
+from leads_service.storage.base import Position, TokenRecord
 from leads_service.storage.errors import raise_translated
 from leads_service.storage.models import (
     TABLES,
     DeletedLead,
     Idempotency,
     Lead,
-    StatusChange,
     Token,
     User,
 )
@@ -142,36 +141,6 @@ def select_position(table: Any) -> Query:
     """
     own = table.user_id == parameter("user_id")
     return table.select(table.created_at, table.id).where(own & (table.id == parameter("id")))
-
-
-def insert_status_change() -> Query:
-    """Return the query that records a status change of the user's lead with an ``id``."""
-    return StatusChange.insert(
-        {
-            StatusChange.user_id: parameter("user_id"),
-            StatusChange.lead_id: parameter("id"),
-            StatusChange.changed_at: parameter("updated_at"),
-            StatusChange.from_status: parameter("from_status"),
-            StatusChange.to_status: parameter("status"),
-            StatusChange.is_estimate: parameter("is_estimate"),
-        }
-    )
-
-
-CHANGES_OF_LEAD = (StatusChange.user_id == parameter("user_id")) & (
-    StatusChange.lead_id == parameter("id")
-)
-
-
-def select_status_changes() -> Query:
-    """Return the query for the status changes of the user's lead with an ``id``, oldest first."""
-    columns = (getattr(StatusChange, name) for name in StatusChangeRecord._fields)
-    return StatusChange.select(*columns).where(CHANGES_OF_LEAD).order_by(StatusChange.changed_at)
-
-
-def delete_status_changes() -> Query:
-    """Return the query that deletes the status changes of the user's lead with an ``id``."""
-    return StatusChange.delete().where(CHANGES_OF_LEAD)
 
 
 def select_token() -> Query:

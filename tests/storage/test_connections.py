@@ -93,6 +93,6 @@ def test_transactions_are_immediate(app: Flask, service: AppState, alice: Caller
     writes = [statement for statement in statements if statement.startswith(words)]
     assert [statement.split(" INTO ")[0].split(" SET ")[0] for statement in writes] == [
         *("BEGIN IMMEDIATE", "INSERT", "COMMIT"),
-        *("BEGIN IMMEDIATE", 'UPDATE "leads_lead"', "COMMIT"),
+        *("BEGIN IMMEDIATE", 'UPDATE "leads_lead"', "INSERT", "COMMIT"),
         *("BEGIN IMMEDIATE", "COMMIT"),
     ]

@@ -14,7 +14,7 @@ from tests.helpers import NOW, insert
 from tests.storage.test_schema import FORBIDDEN, ROWS, TIMESTAMPS
 
 # What the engines call the same; SQLite has no type for truth values.
-TYPES = {"bigint": "INTEGER", "text": "TEXT", "boolean": "INTEGER"}
+TYPES = {"smallint": "INTEGER", "bigint": "INTEGER", "text": "TEXT", "boolean": "INTEGER"}
 # SQLite's own: the rowid of the keys, in whose place PostgreSQL has the primary key.
 ONLY_SQLITE = {("leads_idempotency", "id", "INTEGER", False)}
 
@@ -109,6 +109,11 @@ CHANGE = {
     "from_status": "new",
     "to_status": "lost",
     "is_estimate": 0,
+    "seconds": 1,
+    "reached_before": 1,
+    "reached": 17,
+    "company_id": 1,
+    "lead_created_at": NOW,
 }
 TABLES = ROWS | {
     "leads_history": CHANGE,
@@ -123,6 +128,11 @@ REFUSED = FORBIDDEN | {
         "from_status": ["", "won", None],
         "to_status": ["", "won", None],
         "is_estimate": [None],
+        "seconds": [-1],
+        "reached_before": [0, 32, None],
+        "reached": [0, 32, None],
+        "company_id": [0, None],
+        "lead_created_at": [*TIMESTAMPS, None],
     },
     "leads_idempotency": {
         "user_id": [None],

@@ -9,7 +9,7 @@ from peewee import SqliteDatabase
 
 from leads_service._compat.peewee import execute
 from leads_service.state import AppState
-from leads_service.storage import queries
+from leads_service.storage import history, queries
 from leads_service.storage.base import Position
 from leads_service.storage.queries import Statement
 from leads_service.storage.sqlite import pages
@@ -125,3 +125,17 @@ def test_the_queries_of_a_request_are_compiled_once(
     compiled.clear()
     send_all(2)
     assert compiled == []
+
+
+@pytest.mark.parametrize("of_company", [False, True])
+@pytest.mark.parametrize("query", history.COUNTS, ids=lambda query: query.__name__)
+def test_what_the_progress_counts_is_in_an_index(
+    service: AppState, query: Any, of_company: bool
+) -> None:
+    """In the order in which it is counted: nothing is sorted, and no row is looked up."""
+    database = sqlite_of(service)
+    statement = Statement(database, query(of_company=of_company))
+    rows = execute(database, f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names))
+    (step,) = [row[3] for row in rows]
+    assert "COVERING INDEX" in step
+    assert "(user_id=?" in step

@@ -19,7 +19,7 @@ from leads_service.exceptions import (
     UserGoneError,
 )
 from leads_service.lead import FIELDS
-from leads_service.storage import queries
+from leads_service.storage import history, queries
 from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
@@ -87,11 +87,6 @@ INSERT_STAGED = (
     f"INSERT INTO leads_lead ({', '.join(FIELDS)})"  # noqa: S608  # our own names
     f" SELECT {', '.join(FIELDS)} FROM leads_numbered"
 )
-ESTIMATE_HISTORY = """
-    INSERT INTO leads_history
-        (user_id, lead_id, changed_at, from_status, to_status, is_estimate)
-    SELECT user_id, id, updated_at, 'new', status, true FROM leads_numbered WHERE status <> 'new'
-"""
 
 # Several statements are one round trip; they can't be prepared, as a host may have all of its be.
 BEGIN_PAGE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {pages.PLANNED_LOCALLY}".encode()
@@ -259,7 +254,7 @@ class PostgresqlStorage(DatabaseStorage):
                 confirm(owners)
                 with storage_errors:
                     execute(self.database, INSERT_STAGED)
-                    execute(self.database, ESTIMATE_HISTORY)
+                    execute(self.database, history.ESTIMATE.format("leads_numbered", 0))
         finally:
             with suppress(PeeweeException):  # do not hide an earlier error
                 execute(self.database, "DROP TABLE IF EXISTS leads_numbered, leads_staged")

@@ -20,7 +20,7 @@ from leads_service.exceptions import (
     StorageUnusableError,
 )
 from leads_service.lead import FIELDS
-from leads_service.storage import queries
+from leads_service.storage import history, queries
 from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
@@ -45,15 +45,11 @@ BULK_BATCH = 10_000  # leads that ``insert_leads`` has in memory at a time
 # double the table, and for moves and deletions of this many that are at least this share of it.
 MIN_ROWS_TO_REINDEX = 10_000
 MIN_SHARE_TO_REINDEX = 0.1
+WITH_MANY_INDEXES = ("leads_lead", "leads_history")
 
 STAGED_COLUMNS = tuple(name for name in FIELDS if name != "id")
 INSERT_STAGED = f"INSERT INTO leads_staged VALUES ({', '.join('?' for _ in STAGED_COLUMNS)})"  # noqa: S608  # ours
 # In chronological order most index entries are appended next to the previous one.
-ESTIMATE_HISTORY = """
-    INSERT INTO leads_history
-    SELECT user_id, id, updated_at, 'new', status, 1 FROM leads_lead
-    WHERE id > ? AND status <> 'new' ORDER BY user_id, id
-"""
 COPY_STAGED = (
     f"INSERT INTO leads_lead ({', '.join(STAGED_COLUMNS)})"  # noqa: S608  # our own names
     " SELECT * FROM leads_staged ORDER BY created_at, rowid"
@@ -167,12 +163,12 @@ class SqliteStorage(DatabaseStorage):
         return pages.page_of(row, limit, max_bytes)
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
-        """Delete a lead; keep its position."""
+        """Delete a lead and its status changes; keep its position."""
         with self._secure_delete():
             super().delete_lead(user_id, lead_id)
 
     def forget_user(self, user_id: int, *, has_leads: bool = True) -> int:
-        """Delete a user's leads, positions and idempotency keys; return how many leads."""
+        """Delete all that the user owns; return how many leads."""
         with self._secure_delete():
             return super().forget_user(user_id, has_leads=has_leads)
 
@@ -205,7 +201,7 @@ class SqliteStorage(DatabaseStorage):
                 pays = count >= max(last, MIN_ROWS_TO_REINDEX)
                 with self._indexed_afterwards() if pays else nullcontext(), translated_errors:
                     connection.execute(COPY_STAGED)
-                    connection.execute(ESTIMATE_HISTORY, (last,))
+                    connection.execute(history.ESTIMATE.format("leads_lead", "?"), (last,))
             self._after_bulk_insert()
         finally:
             with suppress(sqlite3.Error):  # do not hide an earlier error
@@ -220,17 +216,17 @@ class SqliteStorage(DatabaseStorage):
         return int(self._rows(Lead.select(fn.MAX(Lead.id)))[0][0] or 0)
 
     def reindexing(self, count: int) -> AbstractContextManager[None]:
-        """Rebuild the indexes of the leads after the block, if that pays for ``count`` writes."""
+        """Rebuild the indexes after the block, if that pays for writing ``count`` leads."""
         pays = count >= max(MIN_ROWS_TO_REINDEX, self._last_id() * MIN_SHARE_TO_REINDEX)
         return self._indexed_afterwards() if pays else nullcontext()
 
     @contextmanager
     def _indexed_afterwards(self) -> Iterator[None]:
-        """Drop the indexes on leads for the block, and create them again after it."""
-        indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
+        """Drop the indexes on leads and their history, and create them again after the block."""
+        indexes = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name IN (?, ?)"
         with storage_errors:
             made = execute(
-                self.database, f"{indexes} AND sql IS NOT NULL", ("leads_lead",)
+                self.database, f"{indexes} AND sql IS NOT NULL", WITH_MANY_INDEXES
             ).fetchall()
             for name, _ in made:
                 execute(self.database, f'DROP INDEX "{name}"')
@@ -259,7 +255,7 @@ class SqliteStorage(DatabaseStorage):
             f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608  # our own names
             f" VALUES ({', '.join('?' for _ in names)})"
         )
-        with self._indexed_afterwards() if table == "leads_lead" else nullcontext():
+        with self._indexed_afterwards() if table in WITH_MANY_INDEXES else nullcontext():
             batches = iter(rows)
             while batch := list(islice(batches, BULK_BATCH)):
                 with storage_errors, translated_errors:
