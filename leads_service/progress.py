@@ -1,11 +1,17 @@
 """A user's progress: the funnel, leads per week, the time in each status, the conversion rate."""
 
-from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
 
 from leads_service.lead import FUNNEL, STATUSES, timestamp
 from leads_service.storage.base import Storage
 
+UNITS = {"d": 1, "w": 7, "y": 365}  # days
+ALL = "all"
+MAX_DAYS = 36_500
+SPANS = f"90d, 8w or 1y, up to {MAX_DAYS}d, a day such as 2026-01-31, or {ALL}"
 MAX_WEEKS = 520  # ten years
 WEEK = timedelta(weeks=1)
 NO_STAYS = (0, None, None)
@@ -169,3 +175,32 @@ def _funnel(reached: dict[str, int]) -> Funnel:
         count / of if of else None for count, of in zip(counts, counts[:1] + counts, strict=False)
     )
     return Funnel(tuple(map(Step, FUNNEL, counts, shares)), reached.get("lost", 0))
+
+
+def span_of(text: str) -> timedelta | datetime | str | None:
+    """Return the span that a text names, one of ``SPANS``; None if it names none.
+
+    Returns:
+        Its length, the time in UTC when it began, or ``ALL``.
+    """
+    if match := re.fullmatch(r"([0-9]{1,5})([dwy])", text):
+        days = int(match[1]) * UNITS[match[2]]
+        return timedelta(days=days) if 0 < days <= MAX_DAYS else None
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        with suppress(ValueError):
+            return datetime.combine(date.fromisoformat(text), time(), UTC)
+    return ALL if text == ALL else None
+
+
+def plain(value: Any) -> Any:
+    """Return a progress as JSON has it: times as texts, lengths in seconds, rates with the rest."""
+    if hasattr(value, "_asdict"):
+        fields = {name: plain(item) for name, item in value._asdict().items()}
+        if isinstance(value, Outcome):
+            fields["conversion_rate"] = value.conversion_rate
+        return fields
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return value.isoformat() if isinstance(value, date) else value

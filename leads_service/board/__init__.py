@@ -20,6 +20,8 @@ from flask import (
     request,
     url_for,
 )
+from flask_smorest import abort as abort_with
+from marshmallow import EXCLUDE
 from werkzeug.exceptions import Unauthorized
 
 from leads_service.api.auth import SESSION_COOKIE, session_token
@@ -37,11 +39,14 @@ from leads_service.api.schemas import LeadQuerySchema
 from leads_service.api.views import not_found
 from leads_service.exceptions import AccountError, CursorNotFoundError, LeadNotFoundError
 from leads_service.lead import MAX_NOTES, STATUSES
+from leads_service.progress import SPANS, plain, span_of
 from leads_service.state import current_state
 
 TOKENS = "leads_service_board_tokens"  # in ``app.extensions``
 STATIC = files("leads_service.board") / "static"
 QUERY = LeadQuerySchema()
+COMPANY = LeadQuerySchema(only=["company_id"], unknown=EXCLUDE)
+DEFAULT_SPAN = "90d"
 
 board = Blueprint("leads_service_board", __name__, template_folder="templates")
 for _error in HANDLED:
@@ -70,6 +75,12 @@ def mount(app: Flask, path: str, tokens: Mapping[str, str] | None = None) -> Non
 def index() -> Response:
     """Return the page with the columns."""
     return _page("leads_board/board.html")
+
+
+@board.route("/progress")
+def progress() -> Response:
+    """Return the page with the progress."""
+    return _page("leads_board/progress.html")
 
 
 def _page(template: str) -> Response:
@@ -124,6 +135,26 @@ def cards() -> Response:
 def _query() -> dict[str, Any]:
     query: dict[str, Any] = LeadsBlueprint.ARGUMENTS_PARSER.parse(QUERY, request, location="query")
     return query
+
+
+@board.route("/figures")
+def figures() -> Response:
+    """Return the caller's progress: in the last 90 days, or ``span``; with a ``company_id`` or all.
+
+    Aborts with 422 if one of them is not valid.
+    """
+    authenticate()
+    query = request.args
+    span = span_of(query.get("span", DEFAULT_SPAN))
+    if span is None:
+        abort_with(422, errors={"query": {"span": [f"Must be {SPANS}."]}})
+    company = LeadsBlueprint.ARGUMENTS_PARSER.parse(COMPANY, request, location="query")
+    found = current_state().leads.progress(
+        g.leads_caller.user_id,
+        None if isinstance(span, str) else span,
+        company.get("company_id"),
+    )
+    return json_response(plain(found))
 
 
 @board.route("/leads/<leads_service_id:lead_id>/history")

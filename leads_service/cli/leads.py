@@ -8,9 +8,10 @@ from flask.cli import with_appcontext
 
 from leads_service.cli.base import progress_bar, ready_state
 from leads_service.cli.filters import filter_options, filters_of
-from leads_service.cli.progress import ALL, BAR_WIDTH, Span, echo_json, echo_progress
+from leads_service.cli.progress import BAR_WIDTH, Span, echo_json, echo_progress
 from leads_service.lead import MAX_INTEGER
 from leads_service.leads import how_many
+from leads_service.progress import ALL
 
 BLOCK = "█"
 

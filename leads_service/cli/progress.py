@@ -1,19 +1,14 @@
 """The output of ``pipeline`` for a span: a user's progress as tables, or as JSON."""
 
 import json
-import re
-from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from leads_service.cli.base import echo_table
-from leads_service.progress import Outcome, Progress
+from leads_service.progress import SPANS, Outcome, Progress, plain, span_of
 
-UNITS = {"d": 1, "w": 7, "y": 365}  # days
-ALL = "all"
-MAX_DAYS = 36_500
 BAR_WIDTH = 40
 NONE = "-"
 
@@ -27,44 +22,15 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # it is generic since cl
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta | datetime | str:
         """Return its length or its beginning, or ``ALL``; fail if it is malformed."""
-        span = _span(value) if isinstance(value, str) else value
+        span = span_of(value) if isinstance(value, str) else value
         if span is None:
-            self.fail(
-                f"{value!r} is no span: use 90d, 8w or 1y, up to {MAX_DAYS}d, a day such as"
-                f" 2026-01-31, or {ALL}",
-                param,
-                ctx,
-            )
+            self.fail(f"{value!r} is no span: use {SPANS}", param, ctx)
         return span
-
-
-def _span(text: str) -> timedelta | datetime | str | None:
-    if match := re.fullmatch(r"([0-9]{1,5})([dwy])", text):
-        days = int(match[1]) * UNITS[match[2]]
-        return timedelta(days=days) if 0 < days <= MAX_DAYS else None
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        with suppress(ValueError):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-    return ALL if text == ALL else None
 
 
 def echo_json(progress: Progress) -> None:
     """Print a progress as an object of JSON; times are texts, lengths are seconds."""
-    click.echo(json.dumps(_plain(progress), indent=2))
-
-
-def _plain(value: Any) -> Any:
-    """Return a record as a dictionary, with its rate if it has one, and so what is in it."""
-    if hasattr(value, "_asdict"):
-        fields = {name: _plain(item) for name, item in value._asdict().items()}
-        if isinstance(value, Outcome):
-            fields["conversion_rate"] = value.conversion_rate
-        return fields
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    return value.isoformat() if isinstance(value, date) else value
+    click.echo(json.dumps(plain(progress), indent=2))
 
 
 def echo_progress(progress: Progress, block: str) -> None:
