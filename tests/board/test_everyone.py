@@ -153,14 +153,14 @@ def test_axe_finds_nothing(board: Board, sign_in: Open, axe: Axe, steps: tuple[S
     found = []
     for show in steps:
         show(page)
-        for width, scheme in ((360, "dark"), (1280, "light"), (1280, "dark"), (360, "light")):
-            page.set_viewport_size({"width": width, "height": 740})
-            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-            found += [f"{scheme}, {width} px: {it}" for it in axe.violations(page)]
+        page.emulate_media(color_scheme="light")
+        found += [f"light: {it}" for it in axe.violations(page)]
         page.set_viewport_size({"width": 2560, "height": 1300})
         assert overflow(page) == 0
         page.set_viewport_size({"width": 360, "height": 740})
         assert overflow(page) == 0
+        page.emulate_media(color_scheme="dark")
+        found += [f"dark, on a phone: {it}" for it in axe.violations(page)]
     assert found == []
 
 

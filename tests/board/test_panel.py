@@ -203,18 +203,17 @@ def test_a_retry_makes_one(board: Board, page: Page, complaints: Complaints) -> 
     assert len(board.leads(company_id=77)) == 1
 
 
-@pytest.mark.parametrize("text", ["0", "seven", "9223372036854775808"])
-def test_a_company_that_is_none(
-    board: Board, page: Page, complaints: Complaints, text: str
-) -> None:
+def test_a_company_that_is_none(board: Board, page: Page, complaints: Complaints) -> None:
     complaints.expect_status(422)
     it = open_new(page)
     company = it.get_by_label("Company")
-    company.fill(text)
-    it.get_by_role("button", name="Create").click()
-    expect(company).to_have_attribute("aria-invalid", "true")
-    expect(company).to_have_accessible_description(re.compile("."))
-    expect(it.get_by_role("alert")).to_have_text(re.compile("."))
+    for text in ("0", "seven", "9223372036854775808"):
+        company.fill(text)
+        with answered(page, "POST"):
+            it.get_by_role("button", name="Create").click()
+        expect(company).to_have_attribute("aria-invalid", "true")
+        expect(company).to_have_accessible_description(re.compile("."))
+        expect(it.get_by_role("alert")).to_have_text(re.compile("."))
     company.fill("77")
     it.get_by_role("button", name="Create").click()
     expect(it).to_be_hidden()

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.board.conftest import Open
@@ -21,16 +20,18 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-@pytest.mark.parametrize("width", [360, 1280])
-def test_notes(board: Board, sign_in: Open, text: str, width: int) -> None:
-    board.add(42, notes=text)
-    board.add(41)
-    page = sign_in(viewport={"width": width, "height": 700})
-    first = text.partition("\n")[0]
-    expect(card(page, 42)).to_contain_text(first[:100])
+def test_notes(board: Board, sign_in: Open) -> None:
+    for company, text in enumerate(TEXTS, 1):
+        board.add(company, notes=text)
+    page = sign_in(viewport={"width": 360, "height": 1200})
     assert_fits(page)
-    expect(open_panel(page, 42).get_by_label("Notes")).to_have_value(text)
+    for company, text in enumerate(TEXTS, 1):
+        expect(card(page, company)).to_contain_text(text.partition("\n")[0][:100])
+        expect(open_panel(page, company).get_by_label("Notes")).to_have_value(text)
+        assert_fits(page)
+        page.keyboard.press("Escape")
+        expect(panel(page, company)).to_be_hidden()
+    page.set_viewport_size({"width": 1280, "height": 1200})
     assert_fits(page)
     expect(page.locator("b, img, main script, dialog script")).to_have_count(0)
 
