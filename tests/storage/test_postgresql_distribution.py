@@ -68,7 +68,10 @@ def run_requests(caller: Caller) -> None:
             found = client.get(path, query_string={"limit": 1} | filters | last)
             assert found.status_code == 200
     first = f"{path}/{leads[0]['id']}"
-    assert client.patch(first, json={"notes": "a"}).status_code == 200
+    for change in ({"notes": "a"}, {"status": "contacted"}):
+        assert client.patch(first, json=change).status_code == 200
+    for company_id in (None, 1):
+        state_of(client.application).leads.progress(caller.id, company_id=company_id)
     assert client.get(first).status_code == 200
     assert client.delete(first).status_code == 204
     assert client.get(path, query_string={"cursor": leads[0]["id"]}).status_code == 200
