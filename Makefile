@@ -22,7 +22,7 @@ HOST_TESTS := tests/api tests/cli tests/embed tests/storage tests/stub tests/tes
 
 # What stands behind ## above a target is what `make help` says of it.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-quick check check-lowest bench clean
+.PHONY: help install run screenshots test test-quick check check-lowest bench clean
 
 ## Show what make can do here
 help:
@@ -70,6 +70,10 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/pieces.py
 	$(BIN)/python benchmarks/plans.py
+
+## Take the pictures in docs/ anew, with Chromium
+screenshots: $(VENV)/.installed-test
+	$(BIN)/python -m tests.board.screenshots
 
 ## Remove what was installed and built
 clean:
