@@ -47,6 +47,7 @@ def test_a_slow_server(board: Board, page: Page) -> None:
     expect_in(page, "new", 43)
     expect_in(page, "contacted", 42)
     expect(card(page, 42)).to_have_count(1)
+    expect(column(page, "contacted", r"1 lead\b")).to_be_visible()
     with answered(page):
         route.continue_()
     expect_in(page, "contacted", 42)

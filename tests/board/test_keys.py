@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.board.live import Board, card, filters, open_panel
+from tests.board.live import Board, card, column, filters, open_panel
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,15 @@ def test_the_focus_stays_in_a_panel(page: Page) -> None:
         )
     page.keyboard.press("Escape")
     expect(it).to_be_hidden()
+
+
+def test_keys_are_text_in_a_filter(page: Page) -> None:
+    card(page, 42).focus()
+    page.keyboard.press("/")
+    page.keyboard.type("n/?2u")
+    expect(filters(page).get_by_label("Company")).to_have_value("n/?2u")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(column(page, "new", r"1 lead\b")).to_be_visible()
 
 
 def test_keys_with_ctrl_are_the_browsers(page: Page) -> None:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from tests.board.live import (
     SHOW,
@@ -173,10 +173,15 @@ def test_a_second_new_lead_is_another_one(board: Board, page: Page) -> None:
 
 
 def test_a_double_click_makes_one(board: Board, page: Page) -> None:
+    posts: list[Request] = []
+    page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
     it = open_new(page)
     it.get_by_label("Company").fill("77")
     it.get_by_role("button", name="Create").dblclick()
     expect(it).to_be_hidden()
+    for post in posts:
+        assert post.response() is not None
+    expect(column(page, "new", "2 leads")).to_be_visible()
     page.reload()
     expect(column(page, "new", "2 leads")).to_be_visible()
     assert len(board.leads(company_id=77)) == 1
