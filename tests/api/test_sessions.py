@@ -41,29 +41,29 @@ def sign_in(app: Flask, token: str) -> FlaskClient:
 
 
 @pytest.fixture
-def browser(app: Flask, alice: Caller) -> FlaskClient:
+def visitor(app: Flask, alice: Caller) -> FlaskClient:
     create(alice, 42)
     return sign_in(app, alice.token)
 
 
-def test_it_opens_what_the_token_does(browser: FlaskClient, alice: Caller) -> None:
-    assert browser.get("/v1/leads", headers=OWN).get_json()["data"] == leads(alice)
+def test_it_opens_what_the_token_does(visitor: FlaskClient, alice: Caller) -> None:
+    assert visitor.get("/v1/leads", headers=OWN).get_json()["data"] == leads(alice)
     answers = [
-        browser.open(path, method=method, json=body, headers=OWN) for method, path, body in WRITES
+        visitor.open(path, method=method, json=body, headers=OWN) for method, path, body in WRITES
     ]
     assert [answer.status_code for answer in answers] == [201, 200, 204]
 
 
-def test_a_browser_that_says_no_more_than_origin(browser: FlaskClient) -> None:
+def test_a_browser_that_says_no_more_than_origin(visitor: FlaskClient) -> None:
     headers = {"Origin": HOST}
-    assert browser.patch("/v1/leads/1", json={"notes": "x"}, headers=headers).status_code == 200
+    assert visitor.patch("/v1/leads/1", json={"notes": "x"}, headers=headers).status_code == 200
 
 
 @on_one_engine
 @foreign
 @writes
 def test_pages_elsewhere_write_nothing(
-    browser: FlaskClient,
+    visitor: FlaskClient,
     alice: Caller,
     headers: dict[str, str],
     method: str,
@@ -71,7 +71,7 @@ def test_pages_elsewhere_write_nothing(
     body: dict[str, object] | None,
 ) -> None:
     before = leads(alice)
-    answer = browser.open(path, method=method, json=body, headers=headers)
+    answer = visitor.open(path, method=method, json=body, headers=headers)
     assert answer.status_code == 401
     assert leads(alice) == before
 
@@ -80,22 +80,22 @@ def test_pages_elsewhere_write_nothing(
 @foreign
 @pytest.mark.parametrize("path", ["/v1/leads", "/v1/leads/1"])
 def test_pages_elsewhere_read_nothing(
-    browser: FlaskClient, headers: dict[str, str], path: str
+    visitor: FlaskClient, headers: dict[str, str], path: str
 ) -> None:
-    assert browser.get(path, headers=headers).status_code == 401
+    assert visitor.get(path, headers=headers).status_code == 401
 
 
 @writes
 def test_who_does_not_say_where_the_page_is_from_writes_nothing(
-    browser: FlaskClient, method: str, path: str, body: dict[str, object] | None
+    visitor: FlaskClient, method: str, path: str, body: dict[str, object] | None
 ) -> None:
-    assert browser.open(path, method=method, json=body).status_code == 401
+    assert visitor.open(path, method=method, json=body).status_code == 401
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
-def test_json_only(browser: FlaskClient, alice: Caller, kind: str) -> None:
+def test_json_only(visitor: FlaskClient, alice: Caller, kind: str) -> None:
     """A form of another page can send only these without asking first."""
-    answer = browser.post(
+    answer = visitor.post(
         "/v1/leads", data='{"company_id": 7}', headers=OWN | {"Content-Type": kind}
     )
     assert answer.status_code in {415, 422}
@@ -105,10 +105,10 @@ def test_json_only(browser: FlaskClient, alice: Caller, kind: str) -> None:
 @on_one_engine
 @foreign
 def test_pages_elsewhere_sign_nobody_out(
-    browser: FlaskClient, service: AppState, headers: dict[str, str]
+    visitor: FlaskClient, service: AppState, headers: dict[str, str]
 ) -> None:
     before = len(service.accounts.tokens("alice"))
-    browser.delete("/board/session", headers=headers)
+    visitor.delete("/board/session", headers=headers)
     assert len(service.accounts.tokens("alice")) == before
 
 
@@ -132,11 +132,11 @@ def test_the_cookies(app: Flask, alice: Caller, secure: bool) -> None:
         assert alice.token not in cookie
 
 
-def test_a_bearer_token_goes_before_the_cookie(browser: FlaskClient, bob: Caller) -> None:
+def test_a_bearer_token_goes_before_the_cookie(visitor: FlaskClient, bob: Caller) -> None:
     headers = OWN | {"Authorization": f"Bearer {bob.token}"}
-    assert browser.get("/v1/leads", headers=headers).get_json()["data"] == []
+    assert visitor.get("/v1/leads", headers=headers).get_json()["data"] == []
     headers = OWN | {"Authorization": "Bearer leads_wrong"}
-    assert browser.get("/v1/leads", headers=headers).status_code == 401
+    assert visitor.get("/v1/leads", headers=headers).status_code == 401
 
 
 def test_it_may_do_no_more_than_its_token(app: Flask, alice: Caller, service: AppState) -> None:
@@ -146,27 +146,27 @@ def test_it_may_do_no_more_than_its_token(app: Flask, alice: Caller, service: Ap
     assert client.patch("/v1/leads/1", json={"notes": "x"}, headers=OWN).status_code == 403
 
 
-def test_it_ends_with_its_token(browser: FlaskClient, service: AppState) -> None:
-    assert browser.get("/v1/leads", headers=OWN).status_code == 200
+def test_it_ends_with_its_token(visitor: FlaskClient, service: AppState) -> None:
+    assert visitor.get("/v1/leads", headers=OWN).status_code == 200
     (token, _) = service.accounts.tokens("alice")
     service.accounts.revoke_token(token["id"])
-    assert browser.get("/v1/leads", headers=OWN).status_code == 401
+    assert visitor.get("/v1/leads", headers=OWN).status_code == 401
     assert service.accounts.tokens("alice") == []
 
 
-def test_it_can_be_revoked_alone(browser: FlaskClient, alice: Caller, service: AppState) -> None:
+def test_it_can_be_revoked_alone(visitor: FlaskClient, alice: Caller, service: AppState) -> None:
     (_, session) = service.accounts.tokens("alice")
     service.accounts.revoke_token(session["id"])
-    assert browser.get("/v1/leads", headers=OWN).status_code == 401
+    assert visitor.get("/v1/leads", headers=OWN).status_code == 401
     assert len(leads(alice)) == 1
 
 
-def test_it_ends_twelve_hours_after_its_last_use(browser: FlaskClient, clock: Clock) -> None:
+def test_it_ends_twelve_hours_after_its_last_use(visitor: FlaskClient, clock: Clock) -> None:
     for _ in range(3):
         clock.move(hours=11.9)
-        assert browser.get("/v1/leads", headers=OWN).status_code == 200
+        assert visitor.get("/v1/leads", headers=OWN).status_code == 200
     clock.move(hours=12.1)
-    assert browser.get("/v1/leads", headers=OWN).status_code == 401
+    assert visitor.get("/v1/leads", headers=OWN).status_code == 401
 
 
 def test_it_does_not_outlive_its_token(
@@ -180,10 +180,10 @@ def test_it_does_not_outlive_its_token(
     assert client.get("/v1/leads", headers=OWN).status_code == 401
 
 
-def test_signing_out_ends_it(browser: FlaskClient, app: Flask, service: AppState) -> None:
-    cookie = browser.get_cookie("leads_session", path="/v1")
+def test_signing_out_ends_it(visitor: FlaskClient, app: Flask, service: AppState) -> None:
+    cookie = visitor.get_cookie("leads_session", path="/v1")
     assert cookie is not None
-    answer = browser.delete("/board/session", headers=OWN)
+    answer = visitor.delete("/board/session", headers=OWN)
     assert answer.status_code == 204
     assert len(answer.headers.getlist("Set-Cookie")) == 2
     thief = app.test_client()
@@ -192,10 +192,10 @@ def test_signing_out_ends_it(browser: FlaskClient, app: Flask, service: AppState
     assert len(service.accounts.tokens("alice")) == 1
 
 
-def test_no_session_makes_another_one(browser: FlaskClient, service: AppState) -> None:
+def test_no_session_makes_another_one(visitor: FlaskClient, service: AppState) -> None:
     """Otherwise one could outlive its end."""
     before = len(service.accounts.tokens("alice"))
-    assert browser.post("/board/session", headers=OWN).status_code in {401, 422}
+    assert visitor.post("/board/session", headers=OWN).status_code in {401, 422}
     assert len(service.accounts.tokens("alice")) == before
 
 
@@ -207,8 +207,8 @@ def test_a_wrong_token_makes_none(app: Flask, alice: Caller) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
-def test_only_the_digest_is_stored(browser: FlaskClient, service: AppState) -> None:
-    cookie = browser.get_cookie("leads_session", path="/v1")
+def test_only_the_digest_is_stored(visitor: FlaskClient, service: AppState) -> None:
+    cookie = visitor.get_cookie("leads_session", path="/v1")
     assert cookie is not None
     assert all(cookie.value not in str(token) for token in service.accounts.tokens())
 
@@ -223,8 +223,8 @@ def test_it_is_not_for_anything_else(app: Flask, alice: Caller) -> None:
 @pytest.mark.parametrize(
     "data", ["/board/summary", "/board/cards?status=new", "/board/leads/1/history"]
 )
-def test_what_the_board_asks_needs_it_too(app: Flask, browser: FlaskClient, data: str) -> None:
-    assert browser.get(data, headers=OWN).status_code == 200
+def test_what_the_board_asks_needs_it_too(app: Flask, visitor: FlaskClient, data: str) -> None:
+    assert visitor.get(data, headers=OWN).status_code == 200
     assert app.test_client().get(data).status_code == 401
     for headers in FOREIGN:
-        assert browser.get(data, headers=headers).status_code == 401
+        assert visitor.get(data, headers=headers).status_code == 401

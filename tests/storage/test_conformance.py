@@ -1309,7 +1309,10 @@ SAMPLES = {
     "delete_user": writes(lambda s: s.delete_user(ALICE)),
     "add_token": writes(lambda s: s.add_token(ALICE, token(2))),
     "tokens": reads(lambda s: s.tokens()),
-    "delete_idle_sessions": writes(lambda s: s.delete_idle_sessions(ALICE, day(9))),
+    # There are none, so it writes nothing.
+    "delete_idle_sessions": writes(lambda s: s.delete_idle_sessions(ALICE, day(9)))._replace(
+        full=None
+    ),
     "delete_token": writes(lambda s: s.delete_token(1)),
     "token": reads(lambda s: s.token("1" * 64)),
     "note_token_use": reads(lambda s: s.note_token_use(1, day(9)), unreachable=None),

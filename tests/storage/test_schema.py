@@ -27,6 +27,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": NOW,
         "expires_at": None,
         "last_used_at": None,
+        "parent_id": None,
     },
     "leads_lead": {
         "user_id": 1,
@@ -116,6 +117,7 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
         "created_at": [*TIMESTAMPS, None],
         "expires_at": TIMESTAMPS,
         "last_used_at": TIMESTAMPS,
+        "parent_id": [99],
     },
     "leads_lead": {
         "user_id": [None, "alice", 1.5],
