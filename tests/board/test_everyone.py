@@ -121,6 +121,19 @@ def show_keys(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
 
 
+def show_progress(page: Page) -> None:
+    page.get_by_role("link", name="Progress").click()
+    funnel = page.get_by_role("table").filter(has_text="qualified").first
+    expect(funnel.get_by_role("row")).not_to_have_count(0)
+    expect(page.get_by_role("heading", name="Conversion rate")).to_be_visible()
+
+
+def show_tables(page: Page) -> None:
+    for summary in page.locator("summary").all():
+        summary.click()
+    expect(page.get_by_role("table").last).to_be_visible()
+
+
 Show = Callable[[Page], None]
 VIEWS: list[tuple[Show, ...]] = [
     (show_sign_in, show_problem),
@@ -135,6 +148,7 @@ VIEWS: list[tuple[Show, ...]] = [
     (show_new_refused,),
     (show_filters,),
     (show_keys,),
+    (show_progress, show_tables),
 ]
 views = pytest.mark.parametrize("steps", VIEWS, ids=lambda steps: steps[-1].__name__)
 
