@@ -236,8 +236,11 @@ async function load() {
 
 let isAway = false; // whether the last refresh has failed
 let refreshing = false;
+let again = false; // whether to refresh once more, for what has changed since the present one asked
 async function refresh() {
-  if (isDragging || refreshing || document.hidden || document.body.dataset.signedIn !== "true") return;
+  if (isDragging || document.hidden || document.body.dataset.signedIn !== "true") return;
+  again = refreshing;
+  if (refreshing) return;
   refreshing = true;
   try {
     await countAll();
@@ -250,6 +253,7 @@ async function refresh() {
   } finally {
     refreshing = false;
   }
+  if (again) refresh();
 }
 
 setInterval(refresh, POLL);
