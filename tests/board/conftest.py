@@ -13,7 +13,7 @@ from tests.board.live import Board, Complaints, column
 
 Open = Callable[..., Page]
 
-TIMEOUT = 10_000  # milliseconds; a busy machine needs more than the usual five seconds
+TIMEOUT = 30_000  # milliseconds; a busy machine needs more than the usual five seconds
 expect.set_options(timeout=TIMEOUT)
 
 

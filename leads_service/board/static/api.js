@@ -6,6 +6,7 @@ export const $$ = (selector, root = document) => [...root.querySelectorAll(selec
 
 const USER = "leads-user"; // in sessionStorage, of the stub
 const TIMEOUT = 30_000; // milliseconds
+const MIN_SKEW = 60_000; // milliseconds; the header Date has whole seconds, and the answer took a while
 let token = null; // of the stub's user; otherwise the cookie authenticates
 let skew = 0; // milliseconds by which the service's clock is ahead
 
@@ -38,7 +39,8 @@ export async function send(method, path, body, headers = {}) {
   } catch {
     throw new Problem("The service does not answer. Try again.");
   }
-  skew = (Date.parse(response.headers.get("Date")) || Date.now()) - Date.now();
+  const ahead = Date.parse(response.headers.get("Date")) - Date.now();
+  skew = Math.abs(ahead) > MIN_SKEW ? ahead : 0;
   if (response.status === 401) showSignedIn(false);
   if (!response.ok) throw new Problem(data.message ?? `The service answers ${response.status}.`, response.status, data);
   return data;
