@@ -7,11 +7,11 @@ const DEFAULT_SPAN = "90d";
 const SERIES = ["created", "converted", "lost"];
 const CHART = { width: 800, height: 220, bottom: 24, left: 44 };
 
-const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+const percent = (share) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);
 const number = (value) => value.toLocaleString("en");
 
 function length(seconds) {
-  if (seconds === null) return "–";
+  if (seconds === null) return "-";
   const units = [["day", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
   const first = Math.max(0, units.findIndex(([, size]) => seconds >= size));
   let rest = seconds;
