@@ -1,9 +1,11 @@
 // The progress: funnel, leads per week, time in each status, conversion rate.
 
-import { $, complain, element, facts, plural, send, start } from "./api.js";
+import { $, complain, element, facts, now, plural, send, start } from "./api.js";
 
 const filters = $("#filters");
 const DEFAULT_SPAN = "90d";
+// A span begins with a day, so that the board's filters can name the same leads.
+const DAYS = { "30d": 30, "90d": 90, "1y": 365 };
 const SERIES = ["created", "converted", "lost"];
 const CHART = { width: 800, height: 220, bottom: 24, left: 44 };
 
@@ -69,18 +71,22 @@ function day(date, days = 0) {
   return new Date(Date.parse(date) + days * 86_400_000).toISOString().slice(0, 10);
 }
 
+const from = (since) => (since ? { created_after: since.slice(0, 10) } : {});
+
 function showFunnel({ steps, lost }, since) {
-  const span = since ? { created_after: since } : {};
+  const span = from(since);
   const most = Math.max(1, steps[0].leads);
   const rows = steps.map((step) => [step.status, bar(step.leads / most, step.status), link(number(step.leads), span), percent(step.share)]);
   rows.push(["lost", bar(lost / most, "lost"), link(number(lost), span), ""]);
   fill($("#funnel"), ["Status", "", "Leads", "Went on"], rows);
 }
 
-function showWeeks(weeks) {
+function showWeeks(weeks, since) {
+  const first = since?.slice(0, 10) ?? "";
+  const begin = (week) => (week.monday < first ? first : week.monday);
   const rows = weeks.map((week) => [
     week.monday,
-    link(number(week.created), { created_after: week.monday, created_before: day(week.monday, 7) }),
+    link(number(week.created), { created_after: begin(week), created_before: day(week.monday, 7) }),
     number(week.converted),
     number(week.lost),
   ]);
@@ -127,7 +133,7 @@ function showStays(stays) {
 
 function showRate({ outcome, before, since }) {
   const said = ({ converted, created }) => `${number(converted)} converted, ${number(created)} created`;
-  $("#rate").replaceChildren(link(percent(outcome.conversion_rate), since ? { created_after: since } : {}), element("small", ` ${said(outcome)}`));
+  $("#rate").replaceChildren(link(percent(outcome.conversion_rate), from(since)), element("small", ` ${said(outcome)}`));
   let trend = "";
   if (before) {
     const change = outcome.conversion_rate - before.conversion_rate;
@@ -143,6 +149,8 @@ async function load() {
   filters.elements.span.value = query.get("span") ?? DEFAULT_SPAN;
   filters.elements.company_id.value = query.get("company_id") ?? "";
   filters.elements.company_id.removeAttribute("aria-invalid");
+  const days = DAYS[filters.elements.span.value];
+  query.set("span", days ? day(new Date(now()).toISOString(), -days) : filters.elements.span.value || query.get("span"));
   let figures;
   try {
     figures = await send("GET", `${facts.board}/figures?${query}`);
@@ -153,7 +161,7 @@ async function load() {
   complain("");
   showRate(figures);
   showFunnel(figures.funnel, figures.since);
-  showWeeks(figures.weeks);
+  showWeeks(figures.weeks, figures.since);
   showStays(figures.stays);
 }
 
