@@ -15,7 +15,7 @@ export class Problem extends Error {
     super(message);
     this.status = status;
     this.body = body;
-    this.fields = body.errors?.json ?? body.errors?.query ?? {};
+    this.fields = Object.assign({}, ...Object.values(body.errors ?? {}));
   }
 
   get text() {

@@ -269,9 +269,7 @@ const changeIn = (lead, stored) => {
 };
 
 function place(lead, status, values) {
-  const found = find(lead.id);
-  if (found) found.column.remove(found.lead);
-  else columnOf(lead.status).total -= 1;
+  (find(lead.id)?.column ?? columnOf(lead.status)).remove(lead);
   columnOf(status).add({ ...lead, ...values, status });
 }
 

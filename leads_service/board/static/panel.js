@@ -190,8 +190,11 @@ let key = null;
 
 watch(created.elements.notes, $("#new-counter"));
 
+// crypto.randomUUID is there with HTTPS, or on a loopback address, only.
+const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].join("-");
+
 export function openNew(add) {
-  key = crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint32Array(4))].join("-");
+  key = newKey();
   const place = $(".errors", creation);
   place.textContent = "";
   created.onsubmit = async (event) => {
@@ -208,8 +211,8 @@ export function openNew(add) {
       add(lead);
     } catch (problem) {
       showProblem(place, created, problem);
-      // The same key with another body would be refused; whoever repeats the same has the same key.
-      if (problem.status) key = `${key.slice(0, 36)}-${Date.now()}`;
+      // Any other failure may have stored it: the same key makes sure that it is there once.
+      if (problem.body.errors?.headers) key = newKey();
     }
   };
   creation.showModal();
