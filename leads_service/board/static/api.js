@@ -24,6 +24,9 @@ export class Problem extends Error {
   }
 }
 
+const SIGNED_OUT = new Problem("You have signed out.", 401);
+let leaving = new AbortController(); // ends the requests that are under way at a sign-out
+
 export const now = () => Date.now() + skew;
 
 export async function send(method, path, body, headers = {}) {
@@ -33,10 +36,11 @@ export async function send(method, path, body, headers = {}) {
   const options = { method, headers, body: JSON.stringify(body), cache: "no-store" };
   let response, data;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(TIMEOUT) });
+    response = await fetch(path, { ...options, signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT), leaving.signal]) });
     const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
     data = isJson ? await response.json() : {};
-  } catch {
+  } catch (error) {
+    if (error === SIGNED_OUT) throw error;
     throw new Problem("The service does not answer. Try again.");
   }
   const ahead = Date.parse(response.headers.get("Date")) - Date.now();
@@ -69,6 +73,16 @@ export function complain(text) {
   }
 }
 
+/** Close a dialog with Esc, here and now: Chromium does so later, and ends the one below as well. */
+export function closeWithEsc(dialog, close = () => dialog.close()) {
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    close();
+  });
+}
+for (const dialog of $$("dialog:not(#panel)")) closeWithEsc(dialog);
+
 export const isAsking = () => $("#question").open;
 
 /** Ask in a dialog; return the value of the button that was chosen, undefined for Esc. */
@@ -87,11 +101,6 @@ export function ask(title, content, choices) {
       return button;
     });
     $(".buttons", dialog).replaceChildren(...buttons);
-    dialog.onkeydown = (event) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault(); // otherwise Chromium ends the dialog below as well
-      dialog.close();
-    };
     dialog.onclose = () => {
       previous?.focus();
       resolve(chosen);
@@ -149,6 +158,8 @@ export async function start(load) {
     field.value = "";
   };
   $("#sign-out").onclick = async () => {
+    leaving.abort(SIGNED_OUT);
+    leaving = new AbortController();
     try {
       await send("DELETE", `${facts.board}/session`);
       showSignedIn(false);

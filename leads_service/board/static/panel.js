@@ -1,6 +1,6 @@
 // The dialogs of one lead: its panel, a new one, and the choice after a change elsewhere.
 
-import { $, announce, ask, isAsking, complain, element, facts, matching, ofLead, send, when } from "./api.js";
+import { $, announce, ask, closeWithEsc, isAsking, complain, element, facts, matching, ofLead, send, when } from "./api.js";
 
 const count = (text) => [...text].length; // code points, as the service counts them
 const number = (value) => value.toLocaleString("en");
@@ -172,12 +172,7 @@ panel.oncancel = (event) => {
   if (!isAsking()) close();
 };
 panel.onclose = () => act.closed?.();
-// Esc a second time closes a dialog without asking; keydown comes first.
-panel.onkeydown = (event) => {
-  if (event.key !== "Escape") return;
-  event.preventDefault();
-  close();
-};
+closeWithEsc(panel, () => close());
 addEventListener("beforeunload", (event) => {
   if (isChanged() || created.elements.notes.value) event.preventDefault();
 });
