@@ -62,7 +62,7 @@ def serve(host: str, port: int, workers: int, idle_timeout: int, first_user: str
     if first_user is not None:
         click.echo(_first_user_message(state, first_user, base))
     state.storage.dispose()  # a connection must not be carried across a fork
-    register_fork_hook(state.storage)
+    register_fork_hook(state.storage, STOP_TIMEOUT)
     server = supervisor.Supervisor(
         APPLICATION,
         address=address,

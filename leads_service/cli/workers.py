@@ -1,29 +1,30 @@
 """The worker processes of the server: initialization after the fork, signals, logging."""
 
-import ctypes
 import os
 import signal
-import sys
+import threading
 from contextlib import suppress
 
 from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
-PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 
-
-def register_fork_hook(storage: Storage) -> None:
+def register_fork_hook(storage: Storage, stop_timeout: int) -> None:
     """Initialize each worker that is forked from now on.
 
     Args:
         storage: The storage that the workers use. It must have no open connection: SQLite's
             connections must not be used after a fork.
+        stop_timeout: Seconds that a worker has for its requests once the main process is dead.
     """
-    parent = os.getpid()
+    # Only the main process has the second end open, and reading from the first waits for its end.
+    read_end, write_end = os.pipe()
 
     def initialize_worker() -> None:
+        os.close(write_end)
         _reset_signals()
-        _exit_with_parent(parent)
+        arguments = (read_end, threading.get_ident(), stop_timeout)
+        threading.Thread(target=_exit_at_eof, args=arguments, daemon=True).start()
         # Open the file, so that `restore` sees it in use even before the first request.
         with suppress(StorageError):  # each request connects again
             storage.check_health()
@@ -42,12 +43,13 @@ def _reset_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _exit_with_parent(parent: int) -> None:
-    """Make the kernel send SIGTERM to this worker when the main process dies (Linux only).
+def _exit_at_eof(pipe: int, main_thread: int, stop_timeout: int) -> None:
+    """Stop this worker when the main process was killed, as that would have stopped it.
 
-    Otherwise workers would keep serving after the main process was killed.
+    Otherwise workers would keep serving.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before prctl()
-            os.kill(os.getpid(), signal.SIGTERM)
+    os.read(pipe, 1)
+    # What the main process does is to kill a worker that does not end: one that just begins to
+    # serve may miss SIGTERM. Nobody handles SIGALRM, so that the kernel ends the process.
+    signal.alarm(stop_timeout)
+    signal.pthread_kill(main_thread, signal.SIGTERM)

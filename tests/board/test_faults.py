@@ -18,6 +18,7 @@ from tests.board.live import (
 )
 
 MOVES = "**/v1/leads/*"
+POLL = 10  # milliseconds between two looks for what Playwright has no event
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +26,20 @@ def two_leads(board: Board) -> None:
     board.add(41, 42)
 
 
-def move_and_hold(page: Page, company: int, key: str) -> Route:
-    """Move a card, and return the request, which the server has not got yet."""
+def press_and_hold(page: Page, key: str) -> Route:
+    """Press a key that changes a lead, and return the request, which the server has not got yet."""
     held: list[Route] = []
     page.route(MOVES, lambda route: held.append(route), times=1)  # noqa: PLW0108  # see its annotations
-    card(page, company).focus()
-    with page.expect_request(MOVES):
-        page.keyboard.press(key)
+    page.keyboard.press(key)
+    while not held:
+        page.wait_for_timeout(POLL)
     (route,) = held
     return route
+
+
+def move_and_hold(page: Page, company: int, key: str) -> Route:
+    card(page, company).focus()
+    return press_and_hold(page, key)
 
 
 def test_a_slow_server(board: Board, page: Page) -> None:
@@ -55,6 +61,19 @@ def test_a_slow_server(board: Board, page: Page) -> None:
     expect(column(page, "new", "2 leads")).to_be_visible()
     expect(column(page, "contacted", r"1 lead\b")).to_be_visible()
     assert board.lead(42)["status"] == "contacted"
+
+
+def test_a_panel_is_closed_while_its_notes_are_on_their_way(board: Board, page: Page) -> None:
+    """They are saved already, as far as the user can tell: nobody asks about them."""
+    it = open_panel(page, 42)
+    it.get_by_label("Notes").fill("to be saved")
+    route = press_and_hold(page, "Control+Enter")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Discard your changes?")).to_be_hidden()
+    route.continue_()
+    expect(it).to_be_hidden()
+    expect(card(page, 42)).to_contain_text("to be saved")
+    assert board.lead(42)["notes"] == "to be saved"
 
 
 def test_a_server_that_is_killed_during_a_move(

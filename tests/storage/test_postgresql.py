@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -27,6 +28,8 @@ from leads_service.scoring import points_by_stage
 from leads_service.state import state_of
 from leads_service.storage import open_storage
 from leads_service.storage.base import Storage
+from leads_service.storage.database import MAX_SWEPT_KEYS
+from leads_service.storage.models import Idempotency
 from leads_service.storage.postgresql import PostgresqlStorage
 from leads_service.storage.postgresql.database import Connection
 from leads_service.storage.postgresql.storage import MIGRATION_LOCK, NO_WAIT, SET_NO_WAIT
@@ -173,6 +176,21 @@ def test_a_page_leaves_the_settings_of_a_host_alone(tmp_path: Path, begin: str) 
         execute(database, "ROLLBACK")
     assert leads_of(storage) == ([] if begin else [lead])
     storage.close()
+
+
+def test_whatever_the_plan_a_hundred_expired_keys_are_deleted_at_a_time(
+    storage: PostgresqlStorage,
+) -> None:
+    """A nested loop may read a subquery once for each row, and find further keys each time."""
+    first, second, third = (f"2026-11-0{day}T00:00:00.000000Z" for day in (1, 2, 3))
+    claim = partial(storage.claim_key, 1, digest="0" * 64)
+    with storage.opened():
+        for kind in ("hashjoin", "mergejoin", "material", "hashagg"):
+            execute(storage.database, f"SET enable_{kind} = off")
+        for number in range(MAX_SWEPT_KEYS + 50):
+            claim(key=f"old {number}", now=second, since=first)
+        claim(key="new", now=third, since=second)
+        assert Idempotency.select().count(storage.database) == 51
 
 
 def leads_of_page(data: str) -> list[dict[str, int]]:

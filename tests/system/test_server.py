@@ -151,17 +151,42 @@ def workers_of(pid: int) -> list[int]:
     return [int(child) for child in children]
 
 
+def kill_and_wait_for_workers(server: "subprocess.Popen[str]", count: int) -> None:
+    """Kill a server, and wait until so many workers have ended as well."""
+    watches = [os.pidfd_open(worker) for worker in workers_of(server.pid)]
+    assert len(watches) == count
+    server.kill()
+    for watch in watches:
+        poll = select.poll()
+        poll.register(watch)
+        assert poll.poll(20_000), "the worker has ended"
+        os.close(watch)
+
+
 def test_workers_end_with_a_server_that_is_killed(url: str) -> None:
     with serve(url, "--workers", "2") as server:
-        workers = workers_of(server.process.pid)
-        assert len(workers) == 2
-        watches = [os.pidfd_open(worker) for worker in workers]
-        os.kill(server.process.pid, signal.SIGKILL)
-        for watch in watches:
-            poll = select.poll()
-            poll.register(watch)
-            assert poll.poll(20_000), "the worker has ended"
-            os.close(watch)
+        kill_and_wait_for_workers(server.process, 2)
+
+
+# The server's program, whose workers miss SIGTERM.
+DEAF = """
+import os, signal
+from leads_service.cli import server
+server.STOP_TIMEOUT = 1
+deaf = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.register_at_fork(after_in_child=deaf)
+from leads_service.__main__ import main
+main()
+"""
+
+
+def test_workers_that_do_not_stop_with_a_killed_server_are_killed(url: str, tmp_path: Path) -> None:
+    port = free_port()
+    command = [str(BIN / "python"), "-c", DEAF, "serve", "--port", str(port), "--workers", "1"]
+    log = (tmp_path / "log").open("w+")
+    with log, running(command, {"LEADS_DATABASE": url}, log) as it:
+        wait_until_ready(port)
+        kill_and_wait_for_workers(it, 1)
 
 
 # The server's program, whose idle threads end after as many seconds as the first argument says.

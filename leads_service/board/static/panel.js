@@ -109,14 +109,15 @@ async function run(action) {
   }
 }
 
+let saving; // resolved when no notes are on their way
 const saveNotes = () =>
-  run(async () => {
+  (saving = run(async () => {
     const lead = await change(open, { notes: form.elements.notes.value });
     show(lead);
     showNotes(lead);
     act.changed(lead);
     announce(`Notes of company ${lead.company_id} saved`);
-  });
+  }));
 
 const setStatus = () =>
   run(async () => {
@@ -128,6 +129,7 @@ const setStatus = () =>
   });
 
 async function close() {
+  if (isChanged()) await saving;
   if (isChanged()) {
     const choice = await ask("Discard your changes?", [element("p", "The notes have not been saved.")], [
       ["Keep editing", false, "primary"],

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 import psycopg
-from peewee import SQL, IntegrityError, PeeweeException, PostgresqlDatabase
+from peewee import SQL, IntegrityError, PeeweeException, PostgresqlDatabase, fn
 from psycopg.pq import TransactionStatus
 
 from leads_service._compat.peewee import connection_of, execute, sqlstate_of, translated_errors
@@ -24,7 +24,7 @@ from leads_service.storage.base import Page, Position
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
-from leads_service.storage.models import TABLES, TABLES_WITH_ID
+from leads_service.storage.models import TABLES, TABLES_WITH_ID, Idempotency
 from leads_service.storage.postgresql import distribution, pages
 from leads_service.storage.postgresql import migrations as scripts
 from leads_service.storage.postgresql.database import Postgres, location_of, was_rolled_back
@@ -166,9 +166,11 @@ class PostgresqlStorage(DatabaseStorage):
 
         Another user's may lie on another node, and are locked by whoever deletes them.
         """
-        expired = queries.expired_keys().where(queries.KEY_OF_USER)
-        query = queries.sweep_keys(self.locking(expired, "FOR UPDATE SKIP LOCKED"))
-        return query.where(queries.KEY_OF_USER)
+        expired = queries.expired_keys().where(queries.KEY_OF_USER).select(Idempotency.key)
+        # As an array, it is read once. Joined, it may be read again for each key, and each time it
+        # finds ``limit`` further ones.
+        keys = fn.ARRAY(self.locking(expired, "FOR UPDATE SKIP LOCKED"))
+        return Idempotency.delete().where(queries.KEY_OF_USER, Idempotency.key == fn.ANY(keys))
 
     def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
