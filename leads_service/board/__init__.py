@@ -71,13 +71,13 @@ def mount(app: Flask, path: str, tokens: Mapping[str, str] | None = None) -> Non
 # Pages
 
 
-@board.route("")
+@board.route("", strict_slashes=False)
 def index() -> Response:
     """Return the page with the columns."""
     return _page("leads_board/board.html")
 
 
-@board.route("/progress")
+@board.route("/progress", strict_slashes=False)
 def progress() -> Response:
     """Return the page with the progress."""
     return _page("leads_board/progress.html")

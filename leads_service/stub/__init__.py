@@ -28,7 +28,7 @@ from leads_service.state import AppState, state_of
 from leads_service.storage.sqlite.single import SingleConnectionDatabase
 from leads_service.stub.document import describe
 from leads_service.stub.faults import Faults
-from leads_service.stub.samples import TOKENS, fill, has_tokens, samples
+from leads_service.stub.samples import TOKENS, as_created, fill, has_tokens, move, samples
 from leads_service.transfer import OnInvalid, Row
 
 START_TIME = datetime(2026, 11, 2, 9, tzinfo=UTC)  # what the stub's clock shows at the start
@@ -91,11 +91,12 @@ class Stub:
             if not is_new and not has_tokens(self.state):
                 raise StorageUnusableError(f"{file} is no stub's file; name another one")
             self.state.storage.migrate()
-            if is_new:
-                shares = (
-                    samples(leads, Random(str(seed)), START_TIME) if rows is None else (rows, ())
-                )
-                fill(self.state, shares, START_TIME, on_invalid)
+            if is_new and rows is not None:
+                fill(self.state, (rows, ()), START_TIME, on_invalid)
+            elif is_new:
+                shares = samples(leads, Random(str(seed)), START_TIME)
+                fill(self.state, map(as_created, shares), START_TIME, on_invalid)
+                move(self.state, shares, self._set_clock)
         except BaseException:
             self._database.close_for_good()
             if is_new and file is not None:
@@ -175,6 +176,9 @@ class Stub:
     def _reset_view(self) -> Response:
         self._reset()
         return Response(status=204)
+
+    def _set_clock(self, now: datetime) -> None:
+        self.now = now
 
     def _advance_clock(self, response: Response) -> Response:
         """Advance the clock after a write; sort the header Allow, whose order is random."""

@@ -1,18 +1,25 @@
 """Generated leads that look like real ones, and the users who own them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from leads_service import transfer
 from leads_service.exceptions import StorageUnavailableError
-from leads_service.lead import timestamp
+from leads_service.lead import FUNNEL, STATUSES, timestamp
 from leads_service.state import AppState
 from leads_service.transfer import OnInvalid, Row, owned_by
+
+Sample = tuple[int, dict[str, Any]]  # a ``Row`` that can be read
 
 USERS = ("alice", "bob")
 TOKENS = {"alice": "alice-token", "bob": "bob-token", "alice-read-only": "alice-read-only"}
 WEIGHTS = {"new": 35, "contacted": 25, "qualified": 18, "converted": 12, "lost": 10}
+# The statuses that a generated lead has had after the first one.
+PATHS = {status: FUNNEL[1 : number + 1] for number, status in enumerate(FUNNEL)}
+PATHS["lost"] = ("contacted", "lost")
+MOVED = 1000  # a user's newest leads whose status changes are recorded: each takes 0.1 ms
 COMPANIES = 60
 NOTES = (
     "",
@@ -64,20 +71,65 @@ def has_tokens(state: AppState) -> bool:
         return False
 
 
-def samples(count: int, random: Random, now: datetime) -> tuple[list[Row], list[Row]]:
+def samples(count: int, random: Random, now: datetime) -> tuple[list[Sample], list[Sample]]:
     """Return generated rows for an import: three quarters for alice, the rest for bob.
 
     Args:
         count: How many in total.
         random: The random generator.
         now: The end of the year in which they were created.
+
+    Returns:
+        The rows of each, oldest first.
     """
     rows = list(_rows(count, random, now))
     share = count - count // 4
-    return rows[:share], rows[share:]
+    return _oldest_first(rows[:share]), _oldest_first(rows[share:])
 
 
-def _rows(count: int, random: Random, now: datetime) -> Iterator[Row]:
+def _oldest_first(rows: list[Sample]) -> list[Sample]:
+    return sorted(rows, key=lambda row: row[1]["created_at"])
+
+
+def as_created(rows: list[Sample]) -> list[Sample]:
+    """Return the rows with the newest ``MOVED`` leads as they were when they were created."""
+    then = [
+        (line, row | {"status": STATUSES[0], "updated_at": row["created_at"]})
+        for line, row in rows[-MOVED:]
+    ]
+    return rows[:-MOVED] + then
+
+
+def move(
+    state: AppState, shares: Iterable[list[Sample]], set_clock: Callable[[datetime], None]
+) -> None:
+    """Give the leads that were stored by ``as_created`` their statuses, one after the other.
+
+    Args:
+        state: The application's state, whose leads are all from these rows.
+        shares: For each of ``USERS``, the rows of ``samples``.
+        set_clock: Called with the time of each change.
+    """
+    changes = []
+    for name, rows in zip(USERS, shares, strict=True):
+        user_id = state.user_id(name)
+        ids = [lead_id for _, _, lead_id in state.storage.export_leads(["id"], {}, user_id=user_id)]
+        for lead_id, (_, row) in zip(ids[-MOVED:], rows[-MOVED:], strict=True):
+            changes += [(when, status, user_id, lead_id) for when, status in _changes(row)]
+    for when, status, user_id, lead_id in sorted(changes):
+        set_clock(when)
+        state.leads.update(user_id, lead_id, {"status": status})
+
+
+def _changes(row: dict[str, Any]) -> Iterator[tuple[datetime, str]]:
+    """Yield when a lead got which status; the last one when it was changed."""
+    created, changed = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
+    path = PATHS[row["status"]]
+    for number, status in enumerate(path, 1):
+        yield created + (changed - created) * number / len(path), status
+
+
+def _rows(count: int, random: Random, now: datetime) -> Iterator[Sample]:
     companies = [random.randrange(1000, 10_000) for _ in range(COMPANIES)]
     for line in range(count):
         created = now - timedelta(seconds=random.randrange(60, 365 * 86_400))

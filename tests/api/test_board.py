@@ -70,6 +70,7 @@ def test_the_page(client: FlaskClient) -> None:
     answer = client.get("/board")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert not re.search(r"<style|style=|\son\w+=|<script(?! type=\"module\" src=)", answer.text)
+    assert [client.get(f"/board{path}/").status_code for path in ("", "/progress")] == [200, 200]
     for path in re.findall(r'(?:src|href)="(/.*?)"', answer.text):
         assert client.get(path).status_code == 200
     assert client.get("/board/static/none.js").status_code == 404

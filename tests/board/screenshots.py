@@ -24,7 +24,7 @@ def main() -> None:
             page.goto(f"{url}/board{path}")
             expect(page.get_by_role("main")).to_be_visible()
             page.wait_for_load_state("networkidle")
-            page.screenshot(path=DOCS / f"{name}.png")
+            page.screenshot(path=DOCS / f"{name}.png", full_page=True)
         it.close()
     server.shutdown()
 

@@ -161,6 +161,18 @@ def test_a_new_lead(board: Board, page: Page) -> None:
     assert board.lead(77)["notes"] == "Called"
 
 
+def test_companies_beyond_the_exact_numbers_of_javascript(board: Board, page: Page) -> None:
+    great = 2**53 + 1
+    it = open_new(page)
+    it.get_by_label("Company").fill(str(great))
+    with answered(page, "POST"):
+        it.get_by_role("button", name="Create").click()
+    expect_in(page, "new", great)
+    page.reload()
+    expect(open_panel(page, great)).to_be_visible()
+    assert board.lead(great)
+
+
 def test_a_second_new_lead_is_another_one(board: Board, page: Page) -> None:
     for _ in range(2):
         it = open_new(page)

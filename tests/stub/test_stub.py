@@ -33,6 +33,25 @@ def test_without_any_set_up(make: Make) -> None:
     assert scripts >= {"LATIN", "CYRILLIC", "HEBREW", "ARABIC", "CJK", "HIRAGANA", "HANGUL"}
 
 
+def test_what_has_become_of_the_leads(make: Make) -> None:
+    client = make(leads=2000)
+    ends = set()
+    for lead in stub_of(client).leads("alice"):
+        history = ask(client, "GET", f"/board/leads/{lead['id']}/history").get_json()["data"]
+        steps = [(one["from_status"], one["to_status"]) for one in history]
+        ends.add((lead["status"], *steps, history[0]["is_estimate"] if history else None))
+        assert not history or history[-1]["changed_at"] == lead["updated_at"]
+    all_steps = [("new", "contacted"), ("contacted", "qualified"), ("qualified", "converted")]
+    assert ends == {
+        ("new", None),
+        *((STATUSES[number], *all_steps[:number], False) for number in (1, 2, 3)),
+        ("lost", all_steps[0], ("contacted", "lost"), False),
+        *((status, ("new", status), True) for status in STATUSES[1:]),  # of the oldest ones
+    }
+    stays = ask(client, "GET", "/board/figures?span=all").get_json()["stays"]
+    assert [stay["median"] > 0 for stay in stays[:3]] == [True] * 3
+
+
 def test_the_index(make: Make) -> None:
     client = make(leads=0)
     assert ask(client, "GET", "/").get_json()["leads"] == "/v1/leads"

@@ -27,6 +27,10 @@ export class Problem extends Error {
 const SIGNED_OUT = new Problem("You have signed out.", 401);
 let leaving = new AbortController(); // ends the requests that are under way at a sign-out
 
+// Numbers of companies may be greater than JavaScript's exact ones, and are then kept as text.
+const exact = (key, value, { source } = {}) =>
+  key === "company_id" && typeof value === "number" && !Number.isSafeInteger(value) ? (source ?? value) : value;
+
 export const now = () => Date.now() + skew;
 
 export async function send(method, path, body, headers = {}) {
@@ -38,7 +42,7 @@ export async function send(method, path, body, headers = {}) {
   try {
     response = await fetch(path, { ...options, signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT), leaving.signal]) });
     const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
-    data = isJson ? await response.json() : {};
+    data = isJson ? JSON.parse(await response.text(), exact) : {};
   } catch (error) {
     if (error === SIGNED_OUT) throw error;
     throw new Problem("The service does not answer. Try again.");

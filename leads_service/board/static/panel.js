@@ -190,6 +190,9 @@ watch(created.elements.notes, $("#new-counter"));
 // crypto.randomUUID is there with HTTPS, or on a loopback address, only.
 const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].join("-");
 
+// As it is written, beyond JavaScript's exact numbers, too, where the browser can do that.
+const whole = (digits) => JSON.rawJSON?.(`${BigInt(digits)}`) ?? Number(digits);
+
 export function openNew(add) {
   key = newKey();
   const place = $(".errors", creation);
@@ -198,7 +201,7 @@ export function openNew(add) {
     event.preventDefault();
     place.textContent = "";
     const id = created.elements.company_id.value.trim();
-    const body = { company_id: /^\d{1,15}$/.test(id) ? Number(id) : id, notes: created.elements.notes.value };
+    const body = { company_id: /^\d+$/.test(id) ? whole(id) : id, notes: created.elements.notes.value };
     try {
       const lead = await send("POST", facts.api, body, { "Idempotency-Key": key });
       if (!creation.open) return; // the other half of a double click

@@ -96,7 +96,7 @@ function showWeeks(weeks, since) {
   const { width, height, bottom, left } = CHART;
   const step = (width - left) / Math.max(1, shown.length);
   const at = (value) => (height - bottom) * (1 - value / most) + 4;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height + 8}`, role: "img", "aria-label": `Leads per week: ${shown.length} weeks, at most ${number(most)} in one; the table has all figures` });
+  const picture = svg("svg", { viewBox: `0 -8 ${width} ${height + 16}`, role: "img", "aria-label": `Leads per week: ${shown.length} weeks, at most ${number(most)} in one; the table has all figures` });
   for (const value of new Set([0, Math.round(most / 2), most])) {
     picture.append(svg("line", { x1: left, x2: width, y1: at(value), y2: at(value), class: "grid" }));
     picture.append(svg("text", { x: left - 6, y: at(value) + 4, "text-anchor": "end" }, number(value)));
@@ -139,7 +139,9 @@ function showRate({ outcome, before, since }) {
     const change = outcome.conversion_rate - before.conversion_rate;
     const word = change > 0 ? "▲ more than" : change < 0 ? "▼ less than" : "the same as";
     const compares = before.conversion_rate !== null && outcome.conversion_rate !== null;
-    trend = `${compares ? word : "Not comparable with"} the span before: ${percent(before.conversion_rate)} (${said(before)})`;
+    trend = compares
+      ? `${word} the span before: ${percent(before.conversion_rate)} (${said(before)})`
+      : `The span before: ${said(before)}`;
   }
   $("#trend").textContent = trend;
 }
