@@ -413,7 +413,7 @@ class FullSync(sqlite.Sqlite):
         connection = self.connection()
         SqliteDatabase.commit(self)
         self._rows_since_checkpoint += connection.new_changes()
-        self._write_lock.release()
+        self.write_lock.release()
 
 
 @contextmanager
@@ -446,7 +446,7 @@ def scores_as_range() -> Iterator[None]:
 
 def begin_with_busy_handler(self: sqlite.Sqlite, lock_type: str | None) -> None:
     """Begin a transaction, and let SQLite wait for its lock."""
-    with self._write_lock.waiting_for_file():
+    with self.write_lock.waiting_for_file():
         SqliteDatabase.begin(self, lock_type)
 
 

@@ -80,9 +80,10 @@ class LeadService:
             UserGoneError: The user has been removed.
         """
         lead = self._scored(user_id, new_lead(values))
-        with self._storage.writing(is_single=True):
-            # Read the clock with the write lock held, so that ids ascend with the times.
-            return self._insert(lead, timestamp(self._clock()))
+        # Read the clock with the write lock held, so that ids ascend with the times.
+        return self._storage.transact(
+            lambda: self._insert(lead, timestamp(self._clock())), is_single=True
+        )
 
     @retry_conflicts
     def create_once(
@@ -106,7 +107,8 @@ class LeadService:
         """
         lead = new_lead(values)
         body = {name: lead[name] for name in CREATABLE}
-        with self._storage.writing():
+
+        def create() -> tuple[dict[str, Any], bool]:
             now = self._clock()
             lead_id, is_new = idempotency.claim(self._storage, user_id, key, body, now)
             if is_new:
@@ -115,6 +117,8 @@ class LeadService:
             if (created := self._storage.lead(user_id, lead_id)) is None:
                 raise LeadGoneError(lead_id)
             return created, True
+
+        return self._storage.transact(create)
 
     def get(self, user_id: int, lead_id: int) -> dict[str, Any]:
         """Return a lead.
@@ -148,7 +152,8 @@ class LeadService:
             LeadChangedError: Its ``updated_at`` is not one of ``versions``.
             ScorerError: The scorer failed.
         """
-        with self._storage.writing():
+
+        def change() -> dict[str, Any]:
             before = self._expected(user_id, lead_id, versions)
             lead = before | {name: without_null(name, changes[name]) for name in changes}
             if lead == before:
@@ -159,6 +164,8 @@ class LeadService:
             if lead["status"] != before["status"]:
                 self._storage.add_status_change(lead, before["status"])
             return updated
+
+        return self._storage.transact(change)
 
     @retry_conflicts
     def delete(self, user_id: int, lead_id: int, versions: Container[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 
 class Position(NamedTuple):
@@ -85,6 +85,9 @@ class Lengths(NamedTuple):
     ninetieth: int | None
 
 
+Result = TypeVar("Result")
+
+
 class Storage(Protocol):
     """Persistence of users, tokens, leads and idempotency keys.
 
@@ -147,6 +150,24 @@ class Storage(Protocol):
             TransactionConflictError: Nothing was stored; the transaction may be run again.
             StorageUnavailableError: Nothing was stored.
             CommitOutcomeUnknownError: It is not known whether the changes are durable.
+        """
+
+    def transact(self, work: Callable[[], Result], *, is_single: bool = False) -> Result:
+        """Run a function in a write transaction, and return what it returns.
+
+        An engine may run those of several threads in one transaction, which is faster, and may run
+        a function again after a transaction that was rolled back. The function must not begin a
+        transaction itself, and has to raise its errors before it writes if it can.
+
+        Args:
+            work: The function. It may run in another thread, with this one's context variables.
+            is_single: As for ``writing``.
+
+        Raises:
+            Exception: What the function has raised; nothing was stored.
+            TransactionConflictError: As by ``writing``, as are the following.
+            StorageUnavailableError: See there.
+            CommitOutcomeUnknownError: See there.
         """
 
     def check_health(self) -> None:

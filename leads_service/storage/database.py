@@ -26,6 +26,7 @@ from leads_service.storage.base import (
     KeyRecord,
     Lengths,
     Position,
+    Result,
     StatusChangeRecord,
     TokenRecord,
 )
@@ -174,6 +175,11 @@ class DatabaseStorage(ABC):
             if isinstance(error, PeeweeException):
                 raise_translated(error)
             raise
+
+    def transact(self, work: Callable[[], Result], *, is_single: bool = False) -> Result:
+        """Run a function in a write transaction, and return what it returns."""
+        with self.writing(is_single=is_single):
+            return work()
 
     @abstractmethod
     def transaction(self, *, is_single: bool = False) -> AbstractContextManager[Any]:

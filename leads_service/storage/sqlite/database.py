@@ -20,7 +20,13 @@ from peewee import OperationalError, PeeweeException, SqliteDatabase
 
 from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
-from leads_service.storage.sqlite.locking import GroupCommit, WriteLock, retry_while_locked
+from leads_service.storage.sqlite.locking import (
+    GroupCommit,
+    Job,
+    JobQueue,
+    WriteLock,
+    retry_while_locked,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,11 @@ CHUNK_SIZE = 2**20  # bytes
 
 # The first version without the WAL-reset bug in each older series that has a fix.
 SAFE_IN_SERIES: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
+
+# The disk, or a quota, is full.
+DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+# With these errors a COMMIT has not written the commit record, which is the last part of it.
+NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
 
 flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -226,8 +237,9 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         super().__init__(
             file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
         )
-        self._write_lock = WriteLock()
+        self.write_lock = WriteLock()
         self._group_commit = GroupCommit()
+        self.jobs = JobQueue()
         self._rows_since_checkpoint = 0  # rows changed since this process's last checkpoint
         _databases.add(self)
 
@@ -322,7 +334,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             OperationalError: The lock is held by others for too long, or earlier commits could not
                 be flushed to the disk and still can't.
         """
-        self._write_lock.acquire(self.timeout)
+        self.write_lock.acquire(self.timeout)
         try:
             try:
                 self._begin(lock_type)
@@ -351,7 +363,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         # By pragma, for this thread's connection: self.timeout is shared by all threads.
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            with self._write_lock.waiting_for_file():
+            with self.write_lock.waiting_for_file():
                 retry_while_locked(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
@@ -414,12 +426,22 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             CommitOutcomeUnknownError: The flush failed, or the file or WAL was deleted meanwhile.
         """
         connection = self.connection()
-        super().commit()
+        try:
+            super().commit()
+        except OperationalError as error:
+            if sqlite_error_name(error) not in NOT_COMMITTED_ERRORS:
+                self.jobs.end(0, CommitOutcomeUnknownError(str(error)))
+            raise
         self._rows_since_checkpoint += connection.new_changes()
         number = self._group_commit.count()
-        self._write_lock.release()
-        self._group_commit.wait(number, connection.files.flush)
-        if not connection.files.are_current():
+        self.jobs.end(number)
+        self.write_lock.release()
+        self._wait_until_durable(number)
+
+    def _wait_until_durable(self, number: int) -> None:
+        files = self.connection().files
+        self._group_commit.wait(number, files.flush)
+        if not files.are_current():
             raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
 
     def rollback(self) -> None:
@@ -428,7 +450,33 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             if not self.is_closed() and self.connection().in_transaction:
                 super().rollback()
         finally:
-            self._write_lock.release()
+            self.jobs.roll_back()
+            self.write_lock.release()
+
+    def is_leader(self, job: Job) -> bool:
+        """Acquire the write lock for a job that waits, unless another thread runs it meanwhile.
+
+        Returns:
+            Whether this thread has to run the jobs that wait, with the lock held. Otherwise this
+            one is done, and durable.
+
+        Raises:
+            OperationalError: The lock is held by others for too long; the job was not run.
+            CommitOutcomeUnknownError: It was run, but it is not known whether it is durable.
+        """
+        while job.commit is None:
+            try:
+                self.write_lock.acquire(self.timeout)
+            except OperationalError:
+                if job.is_alone or self.jobs.withdraw(job):
+                    raise
+                continue  # another thread is running it
+            if job.commit is None:
+                return True
+            self.write_lock.release()
+        if job.commit:
+            self._wait_until_durable(job.commit)
+        return False
 
 
 _databases: WeakSet[Sqlite] = WeakSet()

@@ -1,9 +1,12 @@
 """How the threads of a process share one SQLite file: the write lock, and group commit."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from threading import Lock, local
 from time import monotonic, sleep
+from typing import Any
 
 from peewee import OperationalError
 
@@ -31,7 +34,7 @@ class WriteLock:
         self.failed_at = 0.0  # the end of the last failed wait
 
     def acquire(self, timeout: float) -> None:
-        """Acquire the lock.
+        """Acquire the lock; do nothing if this thread holds it.
 
         Args:
             timeout: The maximum wait in seconds.
@@ -40,6 +43,8 @@ class WriteLock:
             OperationalError: The timeout has passed, or the holder has waited for the file's lock
                 for longer than ``MAX_FILE_LOCK_WAIT``.
         """
+        if "is_holder" in vars(self._thread):
+            return
         deadline = monotonic() + timeout
         while not self._lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
             now, since = monotonic(), self.waiting_since
@@ -67,6 +72,79 @@ class WriteLock:
         """Release the lock; do nothing if this thread does not hold it."""
         if vars(self._thread).pop("is_holder", False):
             self._lock.release()
+
+
+class Job:
+    """A function that a thread wants to be run in a write transaction, by itself or by another.
+
+    Attributes:
+        commit: The number of the commit that has stored what it did, 0 if it is not known whether
+            that is stored; None before that.
+        is_alone: Whether it is to be run alone, since a transaction with others has failed.
+        error: What it has raised, without having written anything, or why nothing is known.
+        result: What it has returned.
+    """
+
+    def __init__(self, work: Callable[[], Any]):
+        self.commit: int | None = None
+        self.is_alone = False
+        self.error: Exception | None = None
+        self.result: Any = None
+        self._work = work
+        self._context = copy_context()  # the work may look at the thread's request
+
+    def run(self) -> None:
+        """Run the function, and keep what it returns."""
+        self.result = self._context.run(self._work)
+
+
+class JobQueue:
+    """The jobs that wait for a write transaction, and those of the present one.
+
+    All methods but ``put`` and ``withdraw`` are for the thread that holds the write lock.
+
+    Attributes:
+        present: The jobs of the present transaction.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Job] = deque()
+        self.present: list[Job] = []
+
+    def put(self, job: Job) -> None:
+        """Let a job wait."""
+        self._waiting.append(job)
+
+    def withdraw(self, job: Job) -> bool:
+        """Return whether the job was waiting, and does so no more."""
+        try:
+            self._waiting.remove(job)
+        except ValueError:
+            return False
+        return True
+
+    def take(self, own: Job) -> list[Job]:
+        """Return the jobs for the transaction that has begun: all that wait, or one's own alone."""
+        self.present = [own]
+        if not own.is_alone:
+            self.present = []
+            with suppress(IndexError):
+                while True:
+                    self.present.append(self._waiting.popleft())
+        return self.present
+
+    def end(self, commit: int, error: Exception | None = None) -> None:
+        """Record the commit of the transaction, or an error after which nothing is known."""
+        for job in self.present:
+            job.error = error or job.error
+            job.commit = commit
+        self.present = []
+
+    def roll_back(self) -> None:
+        """Record that the transaction was rolled back."""
+        for job in self.present:
+            job.is_alone = True
+        self.present = []
 
 
 class GroupCommit:

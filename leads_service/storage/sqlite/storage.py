@@ -21,7 +21,7 @@ from leads_service.exceptions import (
 )
 from leads_service.lead import FIELDS
 from leads_service.storage import history, queries
-from leads_service.storage.base import Page, Position
+from leads_service.storage.base import Page, Position, Result
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
@@ -29,13 +29,14 @@ from leads_service.storage.models import TABLES_WITH_ID, Lead
 from leads_service.storage.queries import Statement
 from leads_service.storage.sqlite import backup, pages
 from leads_service.storage.sqlite import migrations as scripts
-from leads_service.storage.sqlite.database import PRAGMAS, Sqlite, has_safe_wal_reset
-from leads_service.storage.sqlite.locking import retry_while_locked
-
-# The disk, or a quota, is full.
-DISK_FULL_ERRORS = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
-# With these errors a COMMIT has not written the commit record, which is the last part of it.
-NOT_COMMITTED_ERRORS = ("SQLITE_BUSY", *DISK_FULL_ERRORS)
+from leads_service.storage.sqlite.database import (
+    DISK_FULL_ERRORS,
+    NOT_COMMITTED_ERRORS,
+    PRAGMAS,
+    Sqlite,
+    has_safe_wal_reset,
+)
+from leads_service.storage.sqlite.locking import Job, retry_while_locked
 
 MIGRATION_TIMEOUT = 600  # seconds to wait for the migrations of another process
 BULK_BATCH = 10_000  # leads that ``insert_leads`` has in memory at a time
@@ -343,6 +344,56 @@ class SqliteFileStorage(SqliteStorage):
             busy_timeout: For how many seconds a write waits for the write lock.
         """
         super().__init__(Sqlite(str(file), pragmas=PRAGMAS, busy_timeout=busy_timeout))
+
+    def transact(self, work: Callable[[], Result], *, is_single: bool = False) -> Result:
+        """Run a function in a write transaction, with those of other threads that wait.
+
+        The thread that gets the write lock runs what all have to do ("group commit" in
+        ``benchmarks/pieces.py``). If that fails, each one's is run alone.
+        """
+        if self.database.in_transaction():
+            return super().transact(work)
+        job = Job(work)
+        self.database.jobs.put(job)
+        while self._is_leader(job):
+            group: list[Job] = []
+            try:
+                with self.writing():
+                    group = self.database.jobs.take(job)
+                    self._run_jobs(group)
+                break
+            except Exception:
+                if job.commit is not None or group == [job]:
+                    raise
+                if not group and (job.is_alone or self.database.jobs.withdraw(job)):
+                    raise
+        if job.error is not None:
+            raise job.error
+        result: Result = job.result
+        return result
+
+    def _is_leader(self, job: Job) -> bool:
+        with storage_errors:
+            return self.database.is_leader(job)
+
+    def _run_jobs(self, group: Sequence[Job]) -> None:
+        """Run jobs in the transaction that is open.
+
+        Raises:
+            Exception: What one of them has raised that was alone, or has written something: the
+                transaction has to be rolled back.
+        """
+        connection = sqlite_connection(self.database)
+        for job in group:
+            changes = connection.total_changes
+            try:
+                job.run()
+            except (PeeweeException, StorageUnavailableError):
+                raise
+            except Exception as error:
+                if len(group) == 1 or connection.total_changes != changes:
+                    raise
+                job.error = error
 
     def dispose(self) -> None:
         """Close this thread's connection and all idle ones."""

@@ -1,0 +1,228 @@
+"""On SQLite, the thread that has the write lock runs what other threads wait to run."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
+from pathlib import Path
+from threading import Event, Semaphore, current_thread
+from typing import Any
+
+import peewee
+import pytest
+
+from leads_service.exceptions import (
+    CommitOutcomeUnknownError,
+    LeadNotFoundError,
+    StorageUnavailableError,
+)
+from leads_service.storage.sqlite import database as sqlite
+from leads_service.storage.sqlite.locking import Job
+from leads_service.storage.sqlite.storage import SqliteFileStorage
+from tests.helpers import migrated_file
+from tests.storage.test_conformance import new
+
+OTHERS = 4
+number: ContextVar[int | None] = ContextVar("number")  # of the thread that asks
+Work = Callable[[], Any]
+
+
+class Threads:
+    """Threads that wait together for the write lock of a storage, which the test's thread has.
+
+    Attributes:
+        groups: How many jobs each transaction had that was committed.
+    """
+
+    def __init__(self, storage: SqliteFileStorage, pool: ThreadPoolExecutor):
+        self.storage = storage
+        self.groups: list[int] = []
+        self._pool = pool
+        self._waiting = Semaphore(0)
+        jobs = storage.database.jobs
+        put, end = jobs.put, jobs.end
+
+        def put_and_tell(job: Job) -> None:
+            put(job)
+            self._waiting.release()
+
+        def end_and_count(commit: int, error: Exception | None = None) -> None:
+            self.groups.append(len(jobs.present))
+            end(commit, error)
+
+        jobs.put = put_and_tell  # type: ignore[method-assign]
+        jobs.end = end_and_count  # type: ignore[method-assign]
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Have the lock for the block."""
+        lock = self.storage.database.write_lock
+        lock.acquire(20)
+        yield
+        lock.release()
+
+    def start(self, *work: Work) -> list[Future[Any]]:
+        """Let a thread of its own transact each function, and return when all wait."""
+        futures = [self._pool.submit(self._transact, one, Context()) for one in work]
+        for _ in work:
+            self._waiting.acquire()
+        return futures
+
+    def run(self, *work: Work) -> list[Future[Any]]:
+        """Let the functions wait for the lock, each in a thread of its own, and then have it."""
+        with self.held_up():
+            return self.start(*work)
+
+    def _transact(self, work: Work, context: Context) -> Any:
+        context.run(number.set, current_thread().ident)
+        with self.storage.opened():
+            return context.run(self.storage.transact, work)
+
+    def companies(self) -> list[int]:
+        with self.storage.opened():
+            return sorted(lead["company_id"] for lead in self.storage.leads_after(0, 100))
+
+
+@pytest.fixture
+def threads(tmp_path: Path) -> Iterator[Threads]:
+    file = tmp_path / "leads.db"
+    file.write_bytes(migrated_file())
+    storage = SqliteFileStorage(file)
+    with ThreadPoolExecutor(OTHERS) as pool:
+        yield Threads(storage, pool)
+    storage.dispose()
+
+
+def storing(threads: Threads, company: int) -> Work:
+    lead = new(company_id=company)
+    return lambda: threads.storage.insert_lead(lead, of_known_user=False)["company_id"]
+
+
+def several(threads: Threads) -> list[Work]:
+    return [storing(threads, company) for company in range(1, OTHERS)]
+
+
+def test_all_are_stored_by_one_commit(threads: Threads) -> None:
+    futures = threads.run(*several(threads))
+    assert [future.result() for future in futures] == [1, 2, 3] == threads.companies()
+    assert threads.groups == [3]
+
+
+def refuses(threads: Threads) -> None:
+    raise LeadNotFoundError(1)
+
+
+def stores_and_refuses(threads: Threads) -> None:
+    storing(threads, 9)()
+    raise LeadNotFoundError(1)
+
+
+def violates(threads: Threads) -> None:
+    threads.storage.insert_lead(new(company_id=9, status="x" * 99), of_known_user=False)
+
+
+def is_locked(threads: Threads) -> None:
+    raise StorageUnavailableError("locked")
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "groups"),
+    [
+        (refuses, LeadNotFoundError, [4]),
+        (stores_and_refuses, LeadNotFoundError, [1, 1, 1]),
+        (violates, peewee.IntegrityError, [1, 1, 1]),
+        (is_locked, StorageUnavailableError, [1, 1, 1]),
+    ],
+)
+def test_one_that_fails_fails_alone(
+    threads: Threads, work: Callable[[Threads], None], error: type[Exception], groups: list[int]
+) -> None:
+    *others, failed = threads.run(*several(threads), lambda: work(threads))
+    with pytest.raises(error):
+        failed.result()
+    assert [future.result() for future in others] == [1, 2, 3] == threads.companies()
+    assert threads.groups == groups
+
+
+def fail_to_commit(monkeypatch: pytest.MonkeyPatch, threads: Threads, name: str) -> None:
+    """Let the commit of the next group fail, and no other one."""
+    commit, left = peewee.SqliteDatabase.commit, [None]
+
+    def fail(database: peewee.SqliteDatabase) -> Any:
+        if len(threads.storage.database.jobs.present) > 1 and left:
+            left.pop()
+            error: Any = peewee.OperationalError("it failed")
+            error.orig = sqlite3.OperationalError("it failed")
+            error.orig.sqlite_errorname = name
+            raise error
+        return commit(database)
+
+    monkeypatch.setattr(peewee.SqliteDatabase, "commit", fail)
+
+
+def test_after_a_commit_that_was_rolled_back_each_is_alone(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_commit(monkeypatch, threads, "SQLITE_FULL")
+    futures = threads.run(*several(threads))
+    assert [future.result() for future in futures] == [1, 2, 3] == threads.companies()
+    assert threads.groups == [1, 1, 1]
+
+
+def test_after_a_commit_of_unknown_outcome_none_is_run_again(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_commit(monkeypatch, threads, "SQLITE_IOERR")
+    for future in threads.run(*several(threads)):
+        with pytest.raises(CommitOutcomeUnknownError):
+            future.result()
+    assert threads.companies() == []
+
+
+def test_a_flush_that_fails_concerns_all(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(sqlite, "flush", fail)
+    for future in threads.run(*several(threads)):
+        with pytest.raises(CommitOutcomeUnknownError):
+            future.result()
+    assert threads.groups == [3]
+
+
+def test_those_that_waited_too_long_are_not_run_later(threads: Threads) -> None:
+    threads.storage.database.timeout = 0.01
+    with threads.held_up():
+        for future in threads.start(*several(threads)):
+            with pytest.raises(StorageUnavailableError):
+                future.result()
+    (last,) = threads.run(storing(threads, 9))
+    assert [last.result()] == [9] == threads.companies()
+
+
+def test_one_that_another_thread_runs_waits_for_it(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if it takes longer than the lock may take: it can't be told that it was not stored."""
+    jobs = threads.storage.database.jobs
+    withdraw, too_late = jobs.withdraw, Event()
+
+    def withdraw_and_tell(job: Job) -> bool:
+        is_withdrawn = withdraw(job)
+        if not is_withdrawn:
+            too_late.set()
+        return is_withdrawn
+
+    monkeypatch.setattr(jobs, "withdraw", withdraw_and_tell)
+    with threads.held_up():
+        futures = threads.start(*several(threads), lambda: too_late.wait(20))
+        threads.storage.database.timeout = 0.01
+    assert [future.result() for future in futures] == [1, 2, 3, True]
+
+
+def test_each_has_the_context_of_its_thread(threads: Threads) -> None:
+    futures = threads.run(*[lambda: (number.get(), current_thread().ident)] * 3)
+    seen, ran_in = zip(*(future.result() for future in futures), strict=True)
+    assert len(set(seen)) == 3
+    assert len(set(ran_in)) == 1
