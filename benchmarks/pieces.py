@@ -47,6 +47,7 @@ from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
 from leads_service.storage.base import Page
+from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.models import Lead
 from leads_service.storage.queries import Statement, parameter
 from leads_service.storage.sqlite import database as sqlite
@@ -413,6 +414,7 @@ class FullSync(sqlite.Sqlite):
         connection = self.connection()
         SqliteDatabase.commit(self)
         self._rows_since_checkpoint += connection.new_changes()
+        self.jobs.end(0)
         self.write_lock.release()
 
 
@@ -538,6 +540,13 @@ def pieces() -> Iterator[Piece]:
             "group commit",
             f"a create, threads: {threads}",
             no_group_commit,
+            create_time(threads),
+        )
+    for threads in (1, 8):
+        yield Piece(
+            "transactions by a leader",
+            f"a create, threads: {threads}",
+            lambda: patch.object(SqliteFileStorage, "transact", DatabaseStorage.transact),
             create_time(threads),
         )
     yield Piece(

@@ -1270,6 +1270,12 @@ SAMPLES = {
     "dispose": reads(lambda s: s.dispose(), unreachable=None),
     "opened": reads(_read_opened, unreachable=EITHER),
     "writing": writes(insert),
+    "transact": Sample(
+        lambda s, _: s.transact(lambda: insert(s)),
+        locked=StorageUnavailableError,
+        full=StorageUnavailableError,
+        unreachable=StorageUnavailableError,
+    ),
     "check_health": reads(lambda s: s.check_health()),
     "exists": reads(lambda s: s.exists() or refuse(), unreachable=UNUSABLE),
     "migrate": reads(lambda s: s.migrate(), unreachable=UNUSABLE),

@@ -348,8 +348,8 @@ class SqliteFileStorage(SqliteStorage):
     def transact(self, work: Callable[[], Result], *, is_single: bool = False) -> Result:
         """Run a function in a write transaction, with those of other threads that wait.
 
-        The thread that gets the write lock runs what all have to do ("group commit" in
-        ``benchmarks/pieces.py``). If that fails, each one's is run alone.
+        The thread that gets the write lock is the leader, and runs what all of them wait to do
+        ("transactions by a leader" in ``benchmarks/pieces.py``). If that fails, each runs its own.
         """
         if self.database.in_transaction():
             return super().transact(work)
