@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from threading import Barrier, Thread
@@ -43,6 +44,7 @@ from leads_service import create_app, logging, scoring, transfer
 from leads_service.api.middleware import SerializeReads
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import WholeResponse
+from leads_service.app import Application
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
@@ -140,12 +142,17 @@ class Piece:
 # How it is measured
 
 
-def request_time(path: str) -> Measure:
-    """Return a measurement of one GET after the other: the processor time of one."""
+def request_time(path: str, body: bytes = b"") -> Measure:
+    """Return a measurement of one request after the other: the processor time of one.
+
+    Args:
+        path: What is asked for.
+        body: The body of a POST; a GET has none.
+    """
 
     def measure(bench: Bench) -> float:
         app = create_app({"LEADS_DATABASE": bench.url}, migrate=False)
-        ask = asking(app, app.wsgi_app, path, bench)
+        ask = asking(app, app.wsgi_app, path, bench, body)
         ask()
         began = time.process_time()
         ask()
@@ -172,19 +179,23 @@ def threads_time(path: str, threads: int, *, is_host: bool = False) -> Measure:
     return measure
 
 
-def asking(app: Flask, wsgi_app: WSGIApplication, path: str, bench: Bench) -> Callable[[], None]:
-    """Return a function that lets an application answer a GET ``bench.requests`` times."""
+def asking(
+    app: Flask, wsgi_app: WSGIApplication, path: str, bench: Bench, body: bytes = b""
+) -> Callable[[], None]:
+    """Return a function that lets an application answer a request ``bench.requests`` times."""
     headers = {"Authorization": f"Bearer {bench.token}"}
-    environ = EnvironBuilder(path, headers=headers).get_environ()
+    more = {"method": "POST", "content_type": "application/json"} if body else {}
+    environ = EnvironBuilder(path, headers=headers, data=body, **more).get_environ()
 
     def ask() -> None:
         statuses: list[str] = []
         for _ in range(bench.requests):
-            body = wsgi_app(dict(environ), lambda status, *_: statuses.append(status))
-            b"".join(body)
-            if close := getattr(body, "close", None):
+            sent = environ | {"wsgi.input": BytesIO(body)}
+            answer = wsgi_app(sent, lambda status, *_: statuses.append(status))
+            b"".join(answer)
+            if close := getattr(answer, "close", None):
                 close()
-        if set(statuses) != {"200 OK"}:
+        if set(statuses) != {"201 CREATED" if body else "200 OK"}:
             raise BenchError(f"{path} was answered {set(statuses)}")
 
     return ask
@@ -517,6 +528,22 @@ def pieces() -> Iterator[Piece]:
         request_log_by_logger,
         request_time("/v1/leads/1"),
     )
+    for measured, measure in (
+        ("GET /v1/leads", request_time("/v1/leads")),
+        ("POST /v1/leads", request_time("/v1/leads", b'{"company_id": 42, "notes": "Called"}')),
+    ):
+        yield Piece(
+            "ensure_sync",
+            measured,
+            lambda: patch.object(Application, "ensure_sync", Flask.ensure_sync),
+            measure,
+        )
+        yield Piece(
+            "headers as they are",
+            measured,
+            lambda: patch.object(WholeResponse, "get_wsgi_headers", Response.get_wsgi_headers),
+            measure,
+        )
     yield Piece(
         "is_plainly_valid",
         "a row of an import",

@@ -45,7 +45,7 @@ class Funnel(NamedTuple):
 class Week(NamedTuple):
     """A week from ``monday`` on in UTC, as far as it lies in the span.
 
-    A lead that is converted or lost again counts again.
+    A lead counts when it is first converted, and when it is first lost.
     """
 
     monday: date

@@ -43,7 +43,7 @@ from leads_service.progress import SPANS, plain, span_of
 from leads_service.state import current_state
 
 TOKENS = "leads_service_board_tokens"  # in ``app.extensions``
-STATIC = files("leads_service.board") / "static"
+STATIC = {file.name: file for file in (files("leads_service.board") / "static").iterdir()}
 QUERY = LeadQuerySchema()
 COMPANY = LeadQuerySchema(only=["company_id"], unknown=EXCLUDE)
 DEFAULT_SPAN = "90d"
@@ -99,8 +99,7 @@ def _page(template: str) -> Response:
 @board.route("/static/<name>")
 def static_file(name: str) -> Response:
     """Return a script or a style sheet; 404 for an unknown name."""
-    file = STATIC / name
-    return file_response(file if file.is_file() else abort(404), max_age=0)
+    return file_response(STATIC.get(name) or abort(404), max_age=0)
 
 
 # Data
@@ -111,7 +110,8 @@ def summary() -> Response:
     """Return how many of the caller's leads pass the filters, by status."""
     authenticate()
     filters = _query()
-    del filters["limit"]
+    for name in ("limit", "cursor"):
+        filters.pop(name, None)
     return json_response(current_state().leads.count_by_status(g.leads_caller.user_id, filters))
 
 
@@ -183,7 +183,8 @@ def sign_in() -> Response:
     """Make a session of the token with which the request is authenticated, in cookies."""
     identify()
     authorization = request.authorization
-    if authorization is None or authorization.token is None:
+    # With any other scheme, it was the cookie that authenticated the request.
+    if authorization is None or authorization.type != "bearer" or authorization.token is None:
         abort(422)
     try:
         token = current_state().accounts.create_session(authorization.token)

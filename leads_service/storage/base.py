@@ -67,7 +67,7 @@ class StatusChangeRecord(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many leads were created within a time, and how many times one was converted or lost."""
+    """How many leads were created within a time, and how many first converted or first lost."""
 
     created: int
     converted: int
@@ -249,6 +249,8 @@ class Storage(Protocol):
 
     def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
         """Record that the status of a lead has changed, at its ``updated_at``.
+
+        A change that is taken back within ``history.MAX_MISTAKE`` seconds is deleted instead.
 
         Args:
             lead: All its fields, as they are now.

@@ -91,6 +91,7 @@ class DatabaseStorage(ABC):
         self._add_status_change = self._statement(history.insert_status_change())
         self._status_changes = self._statement(history.select_status_changes())
         self._last_status_change = self._statement(history.select_last_status_change())
+        self._delete_status_change = self._statement(history.delete_status_change())
         self._delete_status_changes = self._statement(history.delete_status_changes())
         self._count = {
             (query, of_company): self._statement(query(of_company=of_company))
@@ -264,10 +265,14 @@ class DatabaseStorage(ABC):
         return _lead(self._update.rows(lead)[0])
 
     def add_status_change(self, lead: Mapping[str, Any], from_status: str) -> None:
-        """Record that the status of a lead has changed."""
+        """Record that the status of a lead has changed, or that it is what it was before."""
         now = lead["updated_at"]
         if rows := self._last_status_change.rows({**lead, "limit": 1}):
-            ((since, is_estimate, reached),) = rows
+            ((since, is_estimate, reached, before),) = rows
+            is_back = before == lead["status"] and not is_estimate
+            if is_back and _seconds(since, now) <= history.MAX_MISTAKE:
+                self._delete_status_change.rows({**lead, "changed_at": since})
+                return
         else:
             since, is_estimate, reached = lead["created_at"], False, REACHED[from_status]
         change = {

@@ -12,6 +12,8 @@ from leads_service.storage.queries import Query, parameter
 
 COLUMNS = tuple(StatusChange._meta.sorted_field_names)
 INITIAL = STATUSES[0]
+# A change that is taken back so soon was a mistake, such as a slip of the hand on the board.
+MAX_MISTAKE = 60  # seconds
 
 CHANGES_OF_LEAD = (StatusChange.user_id == parameter("user_id")) & (
     StatusChange.lead_id == parameter("id")
@@ -47,9 +49,19 @@ def select_status_changes() -> Query:
 
 def select_last_status_change() -> Query:
     """Return the query for what the next status change of a lead goes on from."""
-    last = (StatusChange.changed_at, StatusChange.is_estimate, StatusChange.reached)
+    last = (
+        StatusChange.changed_at,
+        StatusChange.is_estimate,
+        StatusChange.reached,
+        StatusChange.from_status,
+    )
     changes = StatusChange.select(*last).where(CHANGES_OF_LEAD)
     return changes.order_by(StatusChange.changed_at.desc()).limit(parameter("limit"))
+
+
+def delete_status_change() -> Query:
+    """Return the query that deletes the status change of the user's lead at a ``changed_at``."""
+    return delete_status_changes().where(StatusChange.changed_at == parameter("changed_at"))
 
 
 def delete_status_changes() -> Query:
@@ -71,8 +83,8 @@ def count_created(*, of_company: bool) -> Query:
 
 
 def count_ended(*, of_company: bool) -> Query:
-    """Return the query for how many times leads got the status ``to_status`` within a time."""
-    terms = (StatusChange.to_status == parameter("to_status"), IS_END)
+    """Return the query for how many leads first got the status ``to_status`` within a time."""
+    terms = (StatusChange.to_status == parameter("to_status"), IS_END, IS_FIRST)
     within = _within(StatusChange, StatusChange.changed_at, terms, of_company=of_company)
     return StatusChange.select(fn.COUNT(SQL("*"))).where(*within)
 

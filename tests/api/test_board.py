@@ -73,8 +73,26 @@ def test_the_page(client: FlaskClient) -> None:
     assert [client.get(f"/board{path}/").status_code for path in ("", "/progress")] == [200, 200]
     for path in re.findall(r'(?:src|href)="(/.*?)"', answer.text):
         assert client.get(path).status_code == 200
-    assert client.get("/board/static/none.js").status_code == 404
+    for name in ("none.js", "x" * 300, "__init__.py"):
+        assert client.get(f"/board/static/{name}").status_code == 404
     assert client.get("/board/static/..%2f__init__.py").status_code == 404
+
+
+def test_the_summary_has_all_pages(visitor: FlaskClient) -> None:
+    for query in ("", "?cursor=1", "?limit=1&cursor=99"):
+        assert visitor.get(f"/board/summary{query}", headers=OWN).get_json()["new"] == 1
+
+
+def test_an_ended_session_is_not_revived_by_another_one(
+    app: Flask, visitor: FlaskClient, alice: Caller, bob: Caller, clock: Clock
+) -> None:
+    cookie = visitor.get_cookie("leads_session", path="/board")
+    assert cookie is not None
+    clock.move(hours=13)
+    other = sign_in(app, bob.token)
+    for scheme in ("Foo", "Basic", "Bearer"):
+        headers = OWN | {"Authorization": f"{scheme} {cookie.value}"}
+        assert other.post("/board/session", headers=headers).status_code in (401, 422)
 
 
 def test_figures(visitor: FlaskClient, alice: Caller, bob: Caller, clock: Clock) -> None:

@@ -151,14 +151,14 @@ def test_weeks_and_the_rate_of_a_span_and_of_the_one_before(teller: Teller, cloc
     lead_id = teller.lead("converted")
     weeks = (
         Week(date(2026, 11, 23), 2, 1, 0),
-        Week(date(2026, 11, 30), 2, 0, 3),
+        Week(date(2026, 11, 30), 2, 0, 2),
         Week(date(2026, 12, 7), 0, 0, 0),
         Week(date(2026, 12, 14), 1, 1, 0),
     )
     progress = teller.progress()
     assert progress.weeks == weeks
     assert (progress.since, progress.until) == (None, clock.now)
-    assert progress.outcome == Outcome(5, 2, 3)
+    assert progress.outcome == Outcome(5, 2, 2)
     assert progress.outcome.conversion_rate == 2 / 5
     assert progress.before is None
     clock.now = MONDAY + timedelta(days=22)
@@ -167,7 +167,7 @@ def test_weeks_and_the_rate_of_a_span_and_of_the_one_before(teller: Teller, cloc
     # Of the first week only what lies in the span.
     assert progress.weeks == (Week(date(2026, 11, 30), 0, 0, 0), *weeks[2:])
     assert progress.outcome == (1, 1, 0)
-    assert progress.before == (4, 1, 3)
+    assert progress.before == (4, 1, 2)
     assert progress.funnel == funnel(1, 1, 1, 1)
     assert stays(progress) == {"new": (1, HOUR, HOUR)}
     assert teller.service.leads.progress(teller.user_id, MONDAY + timedelta(days=8)) == progress
@@ -176,6 +176,23 @@ def test_weeks_and_the_rate_of_a_span_and_of_the_one_before(teller: Teller, cloc
     assert without.outcome == (0, 0, 0)
     assert without.funnel == funnel(0, 0, 0, 0)
     assert stays(without) == {}
+
+
+@pytest.mark.parametrize(("seconds", "converted"), [(60, 0), (61, 1)])
+def test_what_is_taken_back_at_once_was_a_mistake(
+    teller: Teller, clock: Clock, seconds: int, converted: int
+) -> None:
+    lead_id = teller.lead("contacted", "new", "contacted")
+    before = teller.service.leads.history(teller.user_id, lead_id)
+    update = teller.service.leads.update
+    clock.move(hours=1)
+    update(teller.user_id, lead_id, {"status": "converted"})
+    clock.move(seconds=seconds)
+    update(teller.user_id, lead_id, {"status": "contacted"})
+    after = teller.service.leads.history(teller.user_id, lead_id)
+    assert (after == before) == (not converted)
+    assert teller.progress().outcome == (1, converted, 0)
+    assert teller.progress().funnel == funnel(1, 1, converted, converted)
 
 
 def test_a_span_ends_before_now_and_has_its_beginning(teller: Teller, clock: Clock) -> None:

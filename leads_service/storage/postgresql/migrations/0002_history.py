@@ -43,8 +43,8 @@ STATEMENTS = (
     ON leads_history (user_id, from_status, seconds, changed_at, company_id)
     WHERE seconds IS NOT NULL""",
     """CREATE INDEX leads_history_end
-    ON leads_history (user_id, to_status, changed_at, company_id)
-    WHERE to_status IN ('converted', 'lost')""",
+    ON leads_history (user_id, to_status, changed_at, company_id, reached_before, reached)
+    WHERE to_status IN ('converted', 'lost') AND reached <> reached_before""",
     """CREATE INDEX leads_history_reached
     ON leads_history (user_id, reached_before, reached, lead_created_at, company_id)
     WHERE reached <> reached_before""",

@@ -44,10 +44,10 @@ STATEMENTS = (
     """CREATE INDEX leads_history_stay
     ON leads_history (user_id, from_status, seconds, changed_at, company_id)
     WHERE seconds IS NOT NULL""",
-    # How many were converted or lost within a time.
+    # How many were converted or lost within a time: each counts once.
     """CREATE INDEX leads_history_end
-    ON leads_history (user_id, to_status, changed_at, company_id)
-    WHERE to_status IN ('converted', 'lost')""",
+    ON leads_history (user_id, to_status, changed_at, company_id, reached_before, reached)
+    WHERE to_status IN ('converted', 'lost') AND reached <> reached_before""",
     # How many of the leads created within a time have reached a status: each counts once.
     """CREATE INDEX leads_history_reached
     ON leads_history (user_id, reached_before, reached, lead_created_at, company_id)
