@@ -76,6 +76,11 @@ def show_panel(page: Page) -> None:
     open_panel(page, 42)
 
 
+def show_saved(page: Page) -> None:
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("dialog").get_by_role("status")).to_have_text(re.compile("saved"))
+
+
 def show_question(page: Page) -> None:
     open_panel(page, 42).get_by_label("Notes").fill("")
     page.keyboard.press("Escape")
@@ -140,7 +145,7 @@ VIEWS: list[tuple[Show, ...]] = [
     (show_board,),
     (show_selection, show_undo),
     (show_menu,),
-    (show_panel,),
+    (show_panel, show_saved),
     (show_question,),
     (show_delete,),
     (show_choice,),

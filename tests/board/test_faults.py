@@ -159,6 +159,8 @@ def test_a_token_that_may_only_read(board: Board, sign_in: Open, complaints: Com
     """It shows everything, moves nothing, and the user is told why."""
     complaints.expect_status(403)
     page = sign_in(board.reader)
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
     expect_in(page, "new", 41, 42)
     card(page, 42).focus()
     page.keyboard.press("2")
@@ -170,10 +172,16 @@ def test_a_token_that_may_only_read(board: Board, sign_in: Open, complaints: Com
     expect(it.get_by_label("Notes")).not_to_be_editable()
     expect(it.get_by_label("Status")).to_be_disabled()
     expect(it.get_by_role("button", name=re.compile("Delete|Save"))).to_have_count(0)
+    it.get_by_label("Notes").press("Control+Enter")
     page.keyboard.press("Escape")
     expect(it).to_be_hidden()
+    assert "PATCH" not in methods
     page.keyboard.press("n")
     expect(page.get_by_role("dialog", name="New lead")).to_be_hidden()
+    expect(page.get_by_role("button", name="New lead")).to_be_hidden()
+    said = page.get_by_role("banner").get_by_text("read-only")
+    expect(said).to_be_visible()
     assert board.lead(42)["status"] == "new"
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
+    expect(said).to_be_hidden()

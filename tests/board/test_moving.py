@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -64,6 +65,7 @@ def test_with_the_mouse(board: Board, page: Page) -> None:
     expect_in(page, "qualified", 42)
     expect(column(page, "new", "2 leads")).to_be_visible()
     expect(column(page, "qualified", r"1 lead\b")).to_be_visible()
+    expect(card(page, 42)).to_be_focused()  # keys go on with it
     assert board.lead(42)["status"] == "qualified"
     page.reload()
     expect_in(page, "qualified", 42)
@@ -174,7 +176,7 @@ def test_all_cards_are_one_stop_of_tab(page: Page) -> None:
 
 def test_by_the_menu(board: Board, page: Page) -> None:
     page.get_by_role("button", name="Move company 42").click()
-    menu = page.get_by_role("menu")
+    menu = page.get_by_role("menu", name="Move company 42")
     with answered(page):
         menu.get_by_role("menuitem", name="converted").click()
     expect(menu).to_be_hidden()
@@ -224,7 +226,8 @@ def test_several_at_once(board: Board, page: Page, select: Callable[[Page], None
             page.keyboard.press("4")
         elif by == "menu":
             page.get_by_role("button", name="Move company 42").click()
-            page.get_by_role("menuitem", name="converted").click()
+            menu = page.get_by_role("menu", name="Move 2 leads")
+            menu.get_by_role("menuitem", name="converted").click()
         else:
             drag(page, card(page, 42), column(page, "converted"))
             page.mouse.up()
@@ -236,6 +239,7 @@ def test_several_at_once(board: Board, page: Page, select: Callable[[Page], None
     with answered(page, times=2):
         page.get_by_role("button", name="Undo").click()
     expect_in(page, "new", 42, 41, 40)
+    expect(page.get_by_role("status")).to_have_text("2 leads are back in new")
 
 
 def test_a_range_at_once(board: Board, page: Page) -> None:
@@ -247,14 +251,62 @@ def test_a_range_at_once(board: Board, page: Page) -> None:
     assert {lead["status"] for lead in board.leads()} == {"lost"}
 
 
-def test_undo(board: Board, page: Page) -> None:
-    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
-    card(page, 42).focus()
+def tops(page: Page) -> list[float]:
+    """Return where the columns begin, on windows of several widths."""
+    found = []
+    for width in (390, 1024, *range(1200, 1460, 20)):
+        page.set_viewport_size({"width": width, "height": 800})
+        box = column(page, "new").bounding_box()
+        assert box is not None
+        found.append(box["y"])
+    return found
+
+
+def test_undo(board: Board, sign_in: Open) -> None:
+    """The card is again as it was, and the page stays where it is."""
+    board.clock.ago = timedelta(days=20)
+    board.add(7)
+    board.clock.ago = timedelta()
+    page = sign_in()
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_be_hidden()
+    before = tops(page)
+    card(page, 7).focus()
     with answered(page):
         page.keyboard.press("3")
-    expect_in(page, "qualified", 42)
+    expect_in(page, "qualified", 7)
+    expect(undo).to_be_visible()
+    assert tops(page) == before
     with answered(page):
-        page.get_by_role("button", name="Undo").click()
-    expect_in(page, "new", 42)
-    expect(column(page, "new", "3 leads")).to_be_visible()
-    assert board.lead(42)["status"] == "new"
+        undo.click()
+    expect_in(page, "new", 7)
+    expect(card(page, 7)).to_contain_text("20 days")
+    expect(page.get_by_role("status")).to_have_text("Company 7 is back in new")
+    expect(column(page, "new", "4 leads")).to_be_visible()
+    expect(undo).to_be_hidden()
+    assert board.lead(7)["status"] == "new"
+
+
+def test_what_is_said_is_seen_for_some_seconds(blank: Open, board: Board) -> None:
+    """And stays for those who read it out."""
+    page = blank()
+    page.clock.install()
+    page.goto(board.link(board.alice))
+    said = page.get_by_role("status")
+    page.get_by_role("checkbox", name="Select company 42").check()
+    expect(said).to_have_text("1 lead selected")
+    assert width_of(said) > 50
+    page.clock.fast_forward(5_000)
+    page.get_by_role("checkbox", name="Select company 41").check()
+    expect(said).to_have_text("2 leads selected")
+    page.clock.fast_forward(5_000)
+    assert width_of(said) > 50
+    page.clock.fast_forward(1_000)
+    assert width_of(said) == 1
+    expect(said).to_have_text("2 leads selected")
+
+
+def width_of(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["width"]

@@ -1,6 +1,7 @@
 """A lead's panel, and new leads."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, Request, Route, expect
@@ -56,10 +57,13 @@ def test_notes_are_saved_by_ctrl_enter(board: Board, page: Page) -> None:
     expect(panel(page, 42).get_by_text(re.compile(r"\b14 / 10,000"))).to_be_visible()
     with answered(page):
         notes.press("Control+Enter")
+    said = "Notes of company 42 saved"
+    expect(panel(page, 42).get_by_role("status")).to_have_text(said)  # above what is inert
     assert board.lead(42)["notes"] == "Wants a demo 🎉"
     page.keyboard.press("Escape")
     expect(panel(page, 42)).to_be_hidden()
     expect(card(page, 42)).to_contain_text("Wants a demo 🎉")
+    expect(page.get_by_role("status")).to_have_text(said)
 
 
 def test_notes_are_saved_by_the_button(board: Board, page: Page) -> None:
@@ -230,7 +234,7 @@ def test_a_company_that_is_none(board: Board, page: Page, complaints: Complaints
             it.get_by_role("button", name="Create").click()
         expect(company).to_have_attribute("aria-invalid", "true")
         expect(company).to_have_accessible_description(re.compile("."))
-        expect(it.get_by_role("alert")).to_have_text(re.compile("."))
+        expect(it.get_by_role("alert")).to_have_text(re.compile("^Company: "))
     company.fill("77")
     it.get_by_role("button", name="Create").click()
     expect(it).to_be_hidden()
@@ -238,22 +242,65 @@ def test_a_company_that_is_none(board: Board, page: Page, complaints: Complaints
     assert len(board.leads()) == 2
 
 
-def test_text_of_a_new_lead_is_not_lost_by_esc(page: Page) -> None:
+@pytest.mark.parametrize("by", ["Cancel", "Escape"])
+def test_text_of_a_new_lead_is_lost_only_if_one_says_so(page: Page, by: str) -> None:
+    def leave() -> None:
+        if by == "Cancel":
+            it.get_by_role("button", name="Cancel").click()
+        else:
+            page.keyboard.press("Escape")
+
     it = open_new(page)
-    it.get_by_label("Company").fill("77")
     it.get_by_label("Notes").fill("not saved")
-    page.keyboard.press("Escape")
+    leave()
     question = page.get_by_role("dialog", name="Discard your changes?")
-    if question.is_hidden():  # or it is there when the form is opened again
-        expect(it).to_be_hidden()
-        it = open_new(page)
-    else:
-        question.get_by_role("button", name="Keep editing").click()
+    question.get_by_role("button", name="Keep editing").click()
     expect(it.get_by_label("Notes")).to_have_value("not saved")
-    it.get_by_label("Notes").fill("")
-    it.get_by_label("Company").fill("")
-    page.keyboard.press("Escape")
+    leave()
+    question.get_by_role("button", name="Discard").click()
     expect(it).to_be_hidden()
+    open_new(page)
+    expect(it.get_by_label("Notes")).to_have_value("")
+    expect(it.get_by_text(re.compile(r"^0 / 10,000"))).to_be_visible()
+    leave()
+    expect(it).to_be_hidden()
+
+
+@pytest.mark.parametrize("field", ["Company", "Notes"])
+def test_a_new_lead_by_ctrl_enter(board: Board, page: Page, field: str) -> None:
+    it = open_new(page)
+    expect(it.get_by_label("Company")).to_have_attribute("placeholder", re.compile("number"))
+    it.get_by_label("Company").fill("77")
+    it.get_by_label(field).press("Control+Enter")
+    expect(it).to_be_hidden()
+    expect_in(page, "new", 77)
+    expect(page.get_by_role("status")).to_have_text("Company 77 created")
+    assert len(board.leads(company_id=77)) == 1
+
+
+@pytest.mark.parametrize("show", [lambda page: open_panel(page, 42), open_new])
+def test_the_end_of_a_session_leaves_no_text_behind(
+    page: Page, complaints: Complaints, show: Callable[[Page], Locator]
+) -> None:
+    """Nor does it hold the page back, of which nothing is seen any more."""
+    complaints.expect_status(401)
+    show(page).get_by_label("Notes").fill("not saved")
+    page.context.clear_cookies()
+    page.evaluate(SHOW)
+    expect(page.get_by_label("Token")).to_be_visible()
+    for notes in page.locator("textarea").all():
+        expect(notes).to_have_value("")
+    page.reload()
+
+
+def test_a_lead_that_is_deleted_elsewhere(board: Board, page: Page, complaints: Complaints) -> None:
+    complaints.expect_status(404)
+    it = open_panel(page, 42)
+    it.get_by_label("Notes").fill("not saved")
+    board.delete(42)
+    it.get_by_label("Notes").press("Control+Enter")
+    expect(it.get_by_role("alert")).to_contain_text("deleted meanwhile; copy your notes")
+    expect(it.get_by_label("Notes")).to_have_value("not saved")
 
 
 def test_keys_are_text_where_text_is_written(board: Board, page: Page) -> None:

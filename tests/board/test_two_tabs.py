@@ -41,6 +41,8 @@ def test_the_same_notes_in_two_contexts(
         theirs.press("Control+Enter")
     notes.press("Control+Enter")
     choice = page.get_by_role("dialog", name="Changed elsewhere")
+    expect(choice).to_contain_text("the notes of company 42")
+    expect(choice).to_contain_text("“Keep mine” puts yours in the place of theirs.")
     expect(choice).to_contain_text(MINE)
     expect(choice).to_contain_text(THEIRS)
     assert board.lead(42)["notes"] == THEIRS
@@ -96,12 +98,29 @@ def test_a_move_here_and_another_one_elsewhere(
     assert board.lead(42)["status"] == "lost"
 
 
+def test_moves_here_and_others_elsewhere(board: Board, page: Page, complaints: Complaints) -> None:
+    """One question after the other; what stays is named as it is now."""
+    complaints.expect_status(412)
+    for company in (41, 42):
+        board.change(company, status="qualified")
+        page.get_by_role("checkbox", name=f"Select company {company}").check()
+    card(page, 42).focus()
+    page.keyboard.press("2")
+    for _ in range(2):
+        choice = page.get_by_role("dialog", name="Changed elsewhere")
+        expect(choice).to_contain_text("the status of company")
+        page.keyboard.press("Escape")
+    alert = page.get_by_role("alert").filter(has_text="Company 42 stays qualified")
+    expect(alert).to_contain_text("Company 41 stays qualified")
+    expect_in(page, "qualified", 41, 42)
+
+
 def test_a_lead_that_is_gone(board: Board, page: Page, complaints: Complaints) -> None:
     complaints.expect_status(404)
     board.delete(42)
     card(page, 42).focus()
     page.keyboard.press("2")
-    expect(page.get_by_role("alert").filter(has_text="42")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Company 42 has been deleted meanwhile.")
     page.evaluate(SHOW)
     expect(card(page, 42)).to_have_count(0)
     expect(column(page, "new", r"1 lead\b")).to_be_visible()

@@ -6,6 +6,7 @@ export const $$ = (selector, root = document) => [...root.querySelectorAll(selec
 
 const USER = "leads-user"; // in sessionStorage, of the stub
 const TIMEOUT = 30_000; // milliseconds
+const TOAST = 6_000; // milliseconds
 const MIN_SKEW = 60_000; // milliseconds; the header Date has whole seconds, and the answer took a while
 let token = null; // of the stub's user; otherwise the cookie authenticates
 let skew = 0; // milliseconds by which the service's clock is ahead
@@ -19,9 +20,14 @@ export class Problem extends Error {
   }
 
   get text() {
-    const fields = Object.entries(this.fields).map(([name, problems]) => `${name}: ${problems.join(" ")}`);
+    const fields = Object.entries(this.fields).map(([name, problems]) => `${labelOf(name)}: ${problems.join(" ")}`);
     return fields.length ? fields.join(" ") : this.message;
   }
+}
+
+function labelOf(name) {
+  const [field] = document.getElementsByName(name);
+  return field?.ariaLabel ?? field?.labels?.[0].firstChild.textContent.trim() ?? name;
 }
 
 const SIGNED_OUT = new Problem("You have signed out.", 401);
@@ -62,35 +68,63 @@ export function when(timestamp) {
   return new Date(timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
+const topDialog = () => $$("dialog[open]").at(-1);
+
+/** Put the messages where they are seen and read out: what is behind a modal dialog is neither. */
+function placeNotices() {
+  const place = topDialog() ?? $("#sign-in:not([hidden])") ?? document.body;
+  if ($("#notices").parentNode !== place) place.append($("#notices"));
+}
+
+let fading;
+
 export function announce(text) {
-  $("#message").textContent = text;
+  placeNotices();
+  const message = $("#message");
+  message.textContent = text;
+  message.classList.remove("unseen");
+  clearTimeout(fading);
+  fading = setTimeout(() => message.classList.add("unseen"), TOAST);
 }
 
 export function complain(text) {
+  if (text) placeNotices();
   const place = $("#problem");
   place.textContent = text;
-  if (text) {
-    const close = document.createElement("button");
-    close.textContent = "Dismiss";
-    close.onclick = () => complain("");
-    place.append(close);
-  }
+  if (text) place.append(element("button", "Dismiss", { type: "button", onclick: () => complain("") }));
 }
 
-/** Close a dialog with Esc, here and now: Chromium does so later, and ends the one below as well. */
-export function closeWithEsc(dialog, close = () => dialog.close()) {
+/** Close a dialog with Esc or a click beside it. */
+export function closable(dialog, close = () => dialog.close()) {
+  // Here and now: Chromium closes it later, and ends the one below as well.
   dialog.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.preventDefault();
     close();
   });
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    if (dialog === topDialog()) close();
+  });
+  const isBeside = ({ target, clientX: x, clientY: y }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    return target === dialog && (x < left || x > right || y < top || y > bottom);
+  };
+  let began = false; // not the end of a selection of text
+  dialog.addEventListener("pointerdown", (event) => (began = isBeside(event)));
+  dialog.addEventListener("click", (event) => began && isBeside(event) && close());
+  dialog.addEventListener("close", placeNotices);
 }
-for (const dialog of $$("dialog:not(#panel)")) closeWithEsc(dialog);
+for (const dialog of $$("#question, #keys")) closable(dialog);
 
-export const isAsking = () => $("#question").open;
+let asking = Promise.resolve();
 
 /** Ask in a dialog; return the value of the button that was chosen, undefined for Esc. */
-export function ask(title, content, choices) {
+export function ask(...question) {
+  return (asking = asking.then(() => (document.body.dataset.signedIn === "true" ? showQuestion(...question) : undefined)));
+}
+
+function showQuestion(title, content, choices) {
   const dialog = $("#question");
   const previous = document.activeElement;
   $("h2", dialog).textContent = title;
@@ -98,11 +132,8 @@ export function ask(title, content, choices) {
   return new Promise((resolve) => {
     let chosen;
     const buttons = choices.map(([label, value, kind = ""]) => {
-      const button = document.createElement("button");
-      button.textContent = label;
-      button.className = kind;
-      button.onclick = () => void (chosen = value); // a handler that returns false cancels the click
-      return button;
+      const onclick = () => void (chosen = value); // a handler that returns false cancels the click
+      return element("button", label, { className: kind, onclick });
     });
     $(".buttons", dialog).replaceChildren(...buttons);
     dialog.onclose = () => {
@@ -125,6 +156,7 @@ function showSignedIn(isIn) {
   for (const one of $$("[data-signed-in-only]")) one.hidden = !isIn;
   $("#sign-out").hidden = !isIn || facts.tokens || !facts.takesTokens;
   if (isIn) return;
+  $("#read-only").hidden = true;
   for (const dialog of $$("dialog[open]")) dialog.close();
   if (facts.takesTokens) $("#sign-in input").focus();
   else complain("Log in first, then load this page again.");
@@ -146,6 +178,7 @@ export async function start(load) {
     try {
       const { signed_in, read_only } = await send("GET", `${facts.board}/session`);
       if (!signed_in) return showSignedIn(false);
+      $("#read-only").hidden = !read_only;
       await load(read_only);
       showSignedIn(true);
     } catch (problem) {

@@ -22,7 +22,7 @@ let tick = 0;
 const noteChange = (id) => changedAt.set(id, ++tick);
 let isReadOnly = false;
 let isDragging = false;
-let last = null; // the last move, as a list of [id, from]
+let last = null; // the last move, as a list of [the lead as it was, its new status]
 let active = null; // the card that has or had the focus, {column, id}
 let anchor = null; // the id of the card from which a range is selected
 
@@ -273,12 +273,12 @@ function place(lead, status, values) {
   columnOf(status).add({ ...lead, ...values, status });
 }
 
-async function moveOne(lead, to) {
+async function moveOne(lead, to, since) {
   moving.add(lead.id);
-  place(lead, to, { since: new Date(now()).toISOString() });
+  place(lead, to, { since: since ?? new Date(now()).toISOString() });
   try {
     const stored = await change(lead, { status: to });
-    if (stored.status === to) changeIn(lead, { ...stored, since: stored.updated_at });
+    if (stored.status === to) changeIn(lead, { ...stored, since: since ?? stored.updated_at });
     else place({ ...lead, status: to }, stored.status, { ...stored, since: stored.updated_at });
     return stored;
   } catch (problem) {
@@ -291,8 +291,12 @@ async function moveOne(lead, to) {
   }
 }
 
-/** Move leads, and return the stored ones; say what could not be moved, and why. */
-async function move(leads, to, isUndo = false) {
+/**
+ * Move leads, and return the stored ones; say what could not be moved, and why.
+ *
+ * Of a move that is undone, `former` says by id since when a lead had had its status.
+ */
+async function move(leads, to, former = null) {
   leads = leads.filter((lead) => lead.status !== to && !moving.has(lead.id));
   if (!leads.length) return [];
   if (isReadOnly) {
@@ -306,19 +310,25 @@ async function move(leads, to, isUndo = false) {
   const work = async () => {
     for (let lead; (lead = waiting.shift()); ) {
       try {
-        const stored = await moveOne(lead, to);
+        const stored = await moveOne(lead, to, former?.get(lead.id));
         if (stored.status === to) moved.push([lead, stored]);
       } catch (problem) {
-        problems.push(`Company ${lead.company_id} stays ${lead.status}: ${problem.text}`);
+        const status = problem.body?.lead?.status ?? lead.status; // it may have changed elsewhere
+        problems.push(
+          problem.status === 404
+            ? `Company ${lead.company_id} has been deleted meanwhile.`
+            : `Company ${lead.company_id} stays ${status}: ${problem.text}`,
+        );
       }
     }
   };
   await Promise.all(Array.from({ length: MAX_REQUESTS }, work));
   if (problems.length) complain(problems.slice(0, 3).join(" ") + (problems.length > 3 ? ` And ${problems.length - 3} more.` : ""));
   if (moved.length) {
-    const [first] = moved[0];
-    announce(moved.length === 1 ? `Company ${first.company_id} moved to ${to}` : `${plural(moved.length)} moved to ${to}`);
-    if (!isUndo) last = moved.map(([lead]) => [lead.id, lead.status, to, lead]);
+    const isOne = moved.length === 1;
+    const what = isOne ? `Company ${moved[0][0].company_id}` : plural(moved.length);
+    announce(former ? `${what} ${isOne ? "is" : "are"} back in ${to}` : `${what} moved to ${to}`);
+    if (!former) last = moved.map(([lead]) => [lead, to]);
     $("#undo").hidden = !last;
   }
   return moved.map(([, stored]) => stored);
@@ -329,9 +339,10 @@ async function undo() {
   if (!moves) return;
   last = null;
   $("#undo").hidden = true;
+  const former = new Map(moves.map(([lead]) => [lead.id, lead.since]));
   for (const from of facts.statuses) {
-    const leads = moves.filter((one) => one[1] === from).map(([id, , to, lead]) => find(id)?.lead ?? { ...lead, status: to });
-    await move(leads, from, true);
+    const leads = moves.filter(([lead]) => lead.status === from).map(([lead, to]) => find(lead.id)?.lead ?? { ...lead, status: to });
+    await move(leads, from, former);
   }
 }
 
@@ -341,13 +352,14 @@ function concerned(lead) {
   return [...selected].map((id) => find(id)?.lead).filter(Boolean);
 }
 
-async function moveConcerned(lead, to, keepsFocus = true) {
+async function moveConcerned(lead, to, isDragged = false) {
   const { column, index } = find(lead.id);
   const leads = concerned(lead);
   select([]);
   const done = move(leads, to);
   // The card is elsewhere already; the focus goes on with the next one in this column.
-  if (keepsFocus && lead.status !== to && !isReadOnly) column.focus(index) || columnOf(to).focus(0);
+  if (isDragged) focusCard(lead.id);
+  else if (lead.status !== to && !isReadOnly) column.focus(index) || columnOf(to).focus(0);
   await done;
 }
 
@@ -379,7 +391,9 @@ const menu = $("#menu");
 function openMenu(button, lead) {
   menu.lead = lead;
   menu.opener = button;
-  for (const item of menu.children) item.disabled = item.dataset.status === lead.status;
+  const leads = concerned(lead);
+  $("#menu-title").textContent = leads.length > 1 ? `Move ${plural(leads.length)}` : `Move company ${lead.company_id}`;
+  for (const item of $$("button", menu)) item.disabled = leads.every((one) => one.status === item.dataset.status);
   menu.showPopover();
   const box = button.getBoundingClientRect();
   menu.style.left = `${Math.max(4, Math.min(box.left, innerWidth - menu.offsetWidth - 4))}px`;
@@ -424,8 +438,7 @@ const actions = {
     find(lead.id)?.column.remove(lead);
   },
   closed: () => {
-    const found = active && find(active.id);
-    if (found) found.column.focus(found.index);
+    focusCard(active?.id);
     refresh();
   },
 };
@@ -475,10 +488,24 @@ const toolKeys = {
   "?": () => $("#keys").showModal(),
 };
 
+const takesText = (target) => target.matches("input:not([type=checkbox]), textarea, select");
+const hasModifier = (event) => event.ctrlKey || event.metaKey || event.altKey;
+let pressedIn = null;
+
+// A key that is held down acts once, but for arrows and the like, and where text is written.
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
-  if (target.matches("input:not([type=checkbox]), textarea, select")) {
+  if (!event.repeat) pressedIn = target;
+  else if ((key.length === 1 || key === "Enter") && !hasModifier(event) && !(target === pressedIn && takesText(target))) {
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}, { capture: true });
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (hasModifier(event) || $("dialog[open]")) return;
+  if (takesText(target)) {
     if (key === "Escape") focusBoard();
     return;
   }
@@ -498,11 +525,12 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
-function focusBoard() {
-  const found = active && find(active.id);
-  if (found) return found.column.focus(found.index);
-  return columns.some((column) => column.focus(0));
+function focusCard(id) {
+  const found = find(id);
+  return found?.column.focus(found.index);
 }
+
+const focusBoard = () => focusCard(active?.id) || columns.some((column) => column.focus(0));
 
 draggable(board, {
   begin: (card) => {
@@ -512,7 +540,7 @@ draggable(board, {
   },
   drop: (card, section) => {
     const found = find(Number(card.dataset.id));
-    if (section && found) moveConcerned(found.lead, section.dataset.status, false);
+    if (section && found) moveConcerned(found.lead, section.dataset.status, true);
   },
   end: () => {
     isDragging = false;
@@ -581,5 +609,6 @@ addEventListener("popstate", () => {
 showFilters();
 start((readOnly) => {
   isReadOnly = readOnly;
+  $("#new").hidden = readOnly;
   return load();
 });

@@ -1,6 +1,6 @@
 // The dialogs of one lead: its panel, a new one, and the choice after a change elsewhere.
 
-import { $, announce, ask, closeWithEsc, isAsking, complain, element, facts, matching, ofLead, send, when } from "./api.js";
+import { $, announce, ask, closable, complain, element, facts, matching, ofLead, send, when } from "./api.js";
 
 const count = (text) => [...text].length; // code points, as the service counts them
 const number = (value) => value.toLocaleString("en");
@@ -19,15 +19,22 @@ function showProblem(place, form, problem) {
   form.elements[Object.keys(problem.fields)[0]]?.focus();
 }
 
-/** Let the user choose between two versions of a text; return "mine", "theirs" or undefined. */
-export function chooseVersion(mine, theirs) {
+const isCtrlEnter = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat;
+
+const discards = (text) =>
+  ask("Discard your changes?", [element("p", text)], [["Keep editing", false, "primary"], ["Discard", true, "danger"]]);
+
+/** Let the user choose between two versions of a field; return "mine", "theirs" or undefined. */
+function chooseVersion(company, name, mine, theirs) {
   const version = (title, text) => {
     const part = element("section", "");
     part.append(element("h3", title), element("p", text || "(nothing)", { className: "version", dir: "auto", tabIndex: 0 }));
     return part;
   };
   const choices = [["Keep mine", "mine", "primary"], ["Take theirs", "theirs"]];
-  return ask("Changed elsewhere", [version("Mine", mine), version("Theirs", theirs)], choices);
+  const about = element("p", `Somebody else has changed the ${name} of company ${company} meanwhile.`);
+  const help = element("p", "“Keep mine” puts yours in the place of theirs. “Take theirs” drops yours. Esc saves nothing.");
+  return ask("Changed elsewhere", [about, version("Mine", mine), version("Theirs", theirs), help], choices);
 }
 
 /** Change a lead; after a change elsewhere, ask for whatever both have changed. */
@@ -37,10 +44,11 @@ export async function change(lead, changes) {
     try {
       return await send("PATCH", ofLead(lead.id), changes, matching(lead));
     } catch (problem) {
+      if (problem.status === 404) problem.message = "This lead has been deleted meanwhile; copy your notes if you need them.";
       if (problem.status !== 412) throw problem;
       const theirs = problem.body.lead;
       if (theirs[name] !== lead[name] && theirs[name] !== changes[name]) {
-        const choice = await chooseVersion(changes[name], theirs[name]);
+        const choice = await chooseVersion(lead.company_id, name, changes[name], theirs[name]);
         if (choice === undefined) throw Object.assign(problem, { message: "Nothing was changed: the lead has changed elsewhere." });
         if (choice === "theirs") return theirs;
       }
@@ -51,11 +59,11 @@ export async function change(lead, changes) {
 
 const panel = $("#panel");
 const form = $("form", panel);
-let open = null; // the lead that the panel shows
+let open = null; // the lead that the panel shows, or has shown
 let act = {}; // what the board does: move, changed, deleted
 
 const errors = $(".errors", panel);
-const isChanged = () => open && form.elements.notes.value.replaceAll("\r\n", "\n") !== open.notes;
+const isChanged = () => panel.open && form.elements.notes.value.replaceAll("\r\n", "\n") !== open.notes;
 
 function show(lead) {
   open = lead;
@@ -121,8 +129,9 @@ const saveNotes = () =>
 
 const setStatus = () =>
   run(async () => {
-    const notes = isChanged();
-    const lead = await act.move(open, form.elements.status.value);
+    const [before, notes] = [open, isChanged()];
+    const lead = await act.move(before, form.elements.status.value);
+    if (!panel.open || open.id !== before.id) return;
     show(lead ?? open);
     if (lead && !notes) showNotes(lead);
     await showHistory(open);
@@ -130,15 +139,7 @@ const setStatus = () =>
 
 async function close() {
   if (isChanged()) await saving;
-  if (isChanged()) {
-    const choice = await ask("Discard your changes?", [element("p", "The notes have not been saved.")], [
-      ["Keep editing", false, "primary"],
-      ["Discard", true, "danger"],
-    ]);
-    if (!choice) return;
-  }
-  open = null;
-  panel.close();
+  if (!isChanged() || (await discards("The notes have not been saved."))) panel.close();
 }
 
 async function remove() {
@@ -155,7 +156,6 @@ async function remove() {
       if (!isChanged()) showNotes(open);
       throw Object.assign(problem, { message: "The lead has changed elsewhere, and is shown as it is now. Nothing was deleted." });
     }
-    open = null;
     panel.close();
     act.deleted(lead);
     announce(`Company ${lead.company_id} deleted`);
@@ -167,22 +167,22 @@ form.onsubmit = (event) => event.preventDefault();
 form.elements.status.onchange = setStatus;
 form.onclick = (event) => ({ save: saveNotes, close, delete: remove })[event.target.dataset.act]?.();
 form.elements.notes.onkeydown = (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) saveNotes();
+  if (isCtrlEnter(event) && !form.elements.notes.readOnly) saveNotes();
 };
-panel.oncancel = (event) => {
-  event.preventDefault();
-  if (!isAsking()) close();
+panel.onclose = () => {
+  form.reset();
+  act.closed();
 };
-panel.onclose = () => act.closed?.();
-closeWithEsc(panel, () => close());
+closable(panel, close);
 addEventListener("beforeunload", (event) => {
-  if (isChanged() || created.elements.notes.value) event.preventDefault();
+  if (isChanged() || isWritten()) event.preventDefault();
 });
 
 // A new lead
 
 const creation = $("#new-lead");
 const created = $("form", creation);
+const isWritten = () => created.elements.company_id.value || created.elements.notes.value;
 let key = null;
 
 watch(created.elements.notes, $("#new-counter"));
@@ -205,8 +205,6 @@ export function openNew(add) {
     try {
       const lead = await send("POST", facts.api, body, { "Idempotency-Key": key });
       if (!creation.open) return; // the other half of a double click
-      created.reset();
-      created.elements.notes.dispatchEvent(new Event("input"));
       creation.close();
       add(lead);
     } catch (problem) {
@@ -218,4 +216,19 @@ export function openNew(add) {
   creation.showModal();
   created.elements.company_id.focus();
 }
-$("[data-act=close]", creation).onclick = () => creation.close();
+
+async function cancel() {
+  if (!isWritten() || (await discards("The lead has not been created."))) creation.close();
+}
+
+created.onkeydown = (event) => {
+  if (!isCtrlEnter(event)) return;
+  event.preventDefault(); // a field would do it once more
+  created.requestSubmit();
+};
+creation.onclose = () => {
+  created.reset();
+  created.elements.notes.dispatchEvent(new Event("input"));
+};
+$("[data-act=close]", creation).onclick = cancel;
+closable(creation, cancel);

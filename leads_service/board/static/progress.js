@@ -7,7 +7,7 @@ const DEFAULT_SPAN = "90d";
 // A span begins with a day, so that the board's filters can name the same leads.
 const DAYS = { "30d": 30, "90d": 90, "1y": 365 };
 const SERIES = ["created", "converted", "lost"];
-const CHART = { width: 800, height: 220, bottom: 24, left: 44 };
+const CHART = { height: 240, top: 10, bottom: 24, left: 52, date: 84 }; // pixels; date: what one takes below
 
 const percent = (share) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);
 const number = (value) => value.toLocaleString("en");
@@ -86,17 +86,25 @@ function showWeeks(weeks, since) {
   const begin = (week) => (week.monday < first ? first : week.monday);
   const rows = weeks.map((week) => [
     week.monday,
-    link(number(week.created), { created_after: begin(week), created_before: day(week.monday, 7) }),
+    link(number(week.created), { created_after: begin(week), created_before: day(week.monday, 6) }),
     number(week.converted),
     number(week.lost),
   ]);
-  fill($("#weeks-table"), ["Week of", "Created", "Converted", "Lost"], rows);
-  const shown = weeks.slice(-104);
+  fill($("#weeks-table"), ["Week of", "Created", "Converted", "Lost"], rows.reverse());
+  chart.weeks = weeks.slice(-104);
+  drawChart();
+}
+
+const chart = { weeks: null, width: 0 };
+
+function drawChart() {
+  const { weeks: shown, width } = chart;
+  if (!shown || !width) return; // once the page is seen
   const most = Math.max(1, ...shown.flatMap((week) => SERIES.map((name) => week[name])));
-  const { width, height, bottom, left } = CHART;
+  const { height, top, bottom, left, date } = CHART;
   const step = (width - left) / Math.max(1, shown.length);
-  const at = (value) => (height - bottom) * (1 - value / most) + 4;
-  const picture = svg("svg", { viewBox: `0 -8 ${width} ${height + 16}`, role: "img", "aria-label": `Leads per week: ${shown.length} weeks, at most ${number(most)} in one; the table has all figures` });
+  const at = (value) => top + (height - top - bottom) * (1 - value / most);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `Leads per week: ${shown.length} weeks, at most ${number(most)} in one; the table has all figures` });
   for (const value of new Set([0, Math.round(most / 2), most])) {
     picture.append(svg("line", { x1: left, x2: width, y1: at(value), y2: at(value), class: "grid" }));
     picture.append(svg("text", { x: left - 6, y: at(value) + 4, "text-anchor": "end" }, number(value)));
@@ -108,9 +116,8 @@ function showWeeks(weeks, since) {
       const title = svg("title", {}, `${week.monday}: ${plural(week[name])} ${name}`);
       picture.append(svg("rect", { x, y: at(week[name]), width: wide, height: at(0) - at(week[name]), "data-series": name }, title));
     });
-    if (index % Math.ceil(shown.length / 8) === 0) {
-      picture.append(svg("text", { x: left + index * step, y: height + 4 }, week.monday));
-    }
+    const x = left + index * step;
+    if (index % Math.ceil(date / step) === 0 && x + date <= width) picture.append(svg("text", { x, y: height - 6 }, week.monday));
   });
   const legend = element("p", "", { className: "legend" });
   for (const name of SERIES) {
@@ -119,8 +126,14 @@ function showWeeks(weeks, since) {
     entry.append(key, ` ${name}`);
     legend.append(entry);
   }
-  $("#weeks").replaceChildren(weeks.length ? picture : element("p", "There are no leads yet."), legend);
+  $("#weeks").replaceChildren(shown.length ? picture : element("p", "There are no leads yet."), legend);
 }
+
+new ResizeObserver(([{ contentRect }]) => {
+  if (contentRect.width === chart.width) return;
+  chart.width = contentRect.width;
+  drawChart();
+}).observe($("#weeks"));
 
 function showStays(stays) {
   const most = Math.max(1, ...stays.map((stay) => stay.ninetieth ?? 0));
@@ -174,6 +187,7 @@ function apply(event) {
   const query = new URLSearchParams({ span: filters.elements.span.value });
   const company = filters.elements.company_id.value.trim();
   if (company) query.set("company_id", company);
+  if (location.search === `?${query}`) return; // Enter in a field that has changed: both are said
   history.pushState(null, "", `?${query}`);
   reload();
 }
