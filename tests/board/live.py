@@ -1,7 +1,7 @@
 """A running board, and what its tests look for on a page."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Response,
+    Route,
     expect,
 )
 from playwright.sync_api import Error as PageError
@@ -27,6 +28,8 @@ from tests.helpers import migrated_file
 
 HOST = "127.0.0.1"
 POLL = 0.02  # seconds between the server's checks for a shutdown
+LOOK = 10  # milliseconds between two looks for what Playwright has no event
+ONE_LEAD = "**/v1/leads/*"
 SHOW = "window.dispatchEvent(new Event('focus'))"
 
 
@@ -230,6 +233,26 @@ def answered(page: Page, method: str = "PATCH", times: int = 1) -> Iterator[list
 
     with page.expect_response(is_last):
         yield answers
+
+
+def hold(page: Page, act: Callable[[], object], url: str = ONE_LEAD) -> Route:
+    """Do something that asks the server, and return the request, which it has not got yet."""
+    held: list[Route] = []
+    page.route(url, lambda route: held.append(route), times=1)  # noqa: PLW0108  # see its annotations
+    act()
+    while not held:
+        page.wait_for_timeout(LOOK)
+    (route,) = held
+    return route
+
+
+def press_and_hold(page: Page, key: str) -> Route:
+    return hold(page, lambda: page.keyboard.press(key))
+
+
+def move_and_hold(page: Page, company: int, key: str) -> Route:
+    card(page, company).focus()
+    return press_and_hold(page, key)
 
 
 def overflow(page: Page) -> int:

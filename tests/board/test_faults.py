@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.board.conftest import Open
 from tests.board.live import (
+    ONE_LEAD,
     SHOW,
     Board,
     Complaints,
@@ -14,32 +15,15 @@ from tests.board.live import (
     card,
     column,
     expect_in,
+    move_and_hold,
     open_panel,
+    press_and_hold,
 )
-
-MOVES = "**/v1/leads/*"
-POLL = 10  # milliseconds between two looks for what Playwright has no event
 
 
 @pytest.fixture(autouse=True)
 def two_leads(board: Board) -> None:
     board.add(41, 42)
-
-
-def press_and_hold(page: Page, key: str) -> Route:
-    """Press a key that changes a lead, and return the request, which the server has not got yet."""
-    held: list[Route] = []
-    page.route(MOVES, lambda route: held.append(route), times=1)  # noqa: PLW0108  # see its annotations
-    page.keyboard.press(key)
-    while not held:
-        page.wait_for_timeout(POLL)
-    (route,) = held
-    return route
-
-
-def move_and_hold(page: Page, company: int, key: str) -> Route:
-    card(page, company).focus()
-    return press_and_hold(page, key)
 
 
 def test_a_slow_server(board: Board, page: Page) -> None:
@@ -110,7 +94,7 @@ def test_a_server_that_is_back(page: Page, complaints: Complaints) -> None:
 def test_a_server_that_refuses(page: Page, complaints: Complaints) -> None:
     complaints.expect_status(503)
     answer = {"code": 503, "status": "Service Unavailable", "message": "The disk is full."}
-    page.route(MOVES, lambda route: route.fulfill(status=503, json=answer), times=1)
+    page.route(ONE_LEAD, lambda route: route.fulfill(status=503, json=answer), times=1)
     card(page, 42).focus()
     page.keyboard.press("2")
     expect(page.get_by_role("alert").filter(has_text="The disk is full.")).to_be_visible()

@@ -30,6 +30,9 @@ function labelOf(name) {
   return field?.ariaLabel ?? field?.labels?.[0].firstChild.textContent.trim() ?? name;
 }
 
+/** Notes that the end of a session has kept from being saved, by the lead's id: {lead, text}. */
+export const drafts = new Map();
+
 const SIGNED_OUT = new Problem("You have signed out.", 401);
 let leaving = new AbortController(); // ends the requests that are under way at a sign-out
 
@@ -164,12 +167,22 @@ function showSignedIn(isIn) {
 
 async function signIn(given, run) {
   try {
+    if (!/^[!-~]+$/.test(given)) throw new Problem("This is not a token.");
     await send("POST", `${facts.board}/session`, undefined, { Authorization: `Bearer ${given}` });
   } catch (problem) {
+    showSignedIn(false);
     return complain(problem.text);
   }
   complain("");
   await run();
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // is no token either
+  }
 }
 
 /** Sign in as the address, the cookie or the form says, and call `load` then. */
@@ -195,6 +208,7 @@ export async function start(load) {
     field.value = "";
   };
   $("#sign-out").onclick = async () => {
+    drafts.clear();
     leaving.abort(SIGNED_OUT);
     leaving = new AbortController();
     try {
@@ -220,5 +234,5 @@ export async function start(load) {
   const given = location.hash.match(/^#token=(.+)/)?.[1];
   if (given === undefined) return run();
   history.replaceState(null, "", location.pathname + location.search);
-  return signIn(decodeURIComponent(given), run);
+  return signIn(decoded(given), run);
 }

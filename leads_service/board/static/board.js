@@ -23,7 +23,7 @@ const noteChange = (id) => changedAt.set(id, ++tick);
 let isReadOnly = false;
 let isDragging = false;
 let last = null; // the last move, as a list of [the lead as it was, its new status]
-let active = null; // the card that has or had the focus, {column, id}
+let active = null; // the card that has or had the focus, {column, id, lead}
 let anchor = null; // the id of the card from which a range is selected
 
 const newestFirst = (a, b) => b.created_at.localeCompare(a.created_at) || b.id - a.id;
@@ -94,6 +94,7 @@ class Column {
     try {
       await this.loading;
     } catch (problem) {
+      away = problem.text;
       this.hasMore = problem.status ? false : this.hasMore;
       complain(problem.text);
     }
@@ -132,6 +133,8 @@ class Column {
     const ids = new Set(seen.map((lead) => lead.id));
     for (const [id, card] of this.cards) {
       if (ids.has(id)) continue;
+      const isGone = !this.leads.some((lead) => lead.id === id); // not only scrolled away
+      if (isGone && card.contains(document.activeElement)) queueMicrotask(() => isLost() && (focusNext() || focusBoard()));
       card.remove();
       this.cards.delete(id);
     }
@@ -180,7 +183,7 @@ class Column {
   focus(index) {
     const lead = this.leads[Math.max(0, Math.min(index, this.leads.length - 1))];
     if (!lead) return false;
-    active = { column: this, id: lead.id };
+    active = { column: this, id: lead.id, lead };
     anchor = lead.id;
     const height = cardHeight();
     const top = this.leads.indexOf(lead) * height;
@@ -229,12 +232,13 @@ async function load() {
     await countAll();
     await Promise.all(columns.map((column) => column.fetch(null)));
   } catch (problem) {
+    away = problem.text;
     for (const name of Object.keys(problem.fields)) filters.elements[name]?.setAttribute("aria-invalid", true);
     throw problem;
   }
 }
 
-let isAway = false; // whether the last refresh has failed
+let away = ""; // why the last loading has failed
 let refreshing = false;
 let again = false; // whether to refresh once more, for what has changed since the present one asked
 async function refresh() {
@@ -245,11 +249,11 @@ async function refresh() {
   try {
     await countAll();
     for (const column of columns) if (!isDragging) await column.refresh();
-    if (isAway) complain("");
-    isAway = false;
+    if (away && $("#problem").firstChild?.data === away) complain("");
+    away = "";
   } catch (problem) {
-    if (!isAway && problem.status !== 401) complain(problem.text);
-    isAway = problem.status !== 401;
+    if (!away && problem.status !== 401) complain(problem.text);
+    away = problem.status === 401 ? "" : problem.text;
   } finally {
     refreshing = false;
   }
@@ -259,6 +263,9 @@ async function refresh() {
 setInterval(refresh, POLL);
 addEventListener("focus", refresh);
 document.addEventListener("visibilitychange", refresh);
+addEventListener("beforeunload", (event) => {
+  if (moving.size) event.preventDefault();
+});
 
 // Moving
 
@@ -294,9 +301,10 @@ async function moveOne(lead, to, since) {
 /**
  * Move leads, and return the stored ones; say what could not be moved, and why.
  *
- * Of a move that is undone, `former` says by id since when a lead had had its status.
+ * Of a move that is undone, `former` says by id since when a lead had had its status, and `problems`
+ * what could not be undone already.
  */
-async function move(leads, to, former = null) {
+async function move(leads, to, former = null, problems = []) {
   leads = leads.filter((lead) => lead.status !== to && !moving.has(lead.id));
   if (!leads.length) return [];
   if (isReadOnly) {
@@ -306,7 +314,6 @@ async function move(leads, to, former = null) {
   complain("");
   const waiting = [...leads];
   const moved = [];
-  const problems = [];
   const work = async () => {
     for (let lead; (lead = waiting.shift()); ) {
       try {
@@ -323,7 +330,7 @@ async function move(leads, to, former = null) {
     }
   };
   await Promise.all(Array.from({ length: MAX_REQUESTS }, work));
-  if (problems.length) complain(problems.slice(0, 3).join(" ") + (problems.length > 3 ? ` And ${problems.length - 3} more.` : ""));
+  complainOf(problems);
   if (moved.length) {
     const isOne = moved.length === 1;
     const what = isOne ? `Company ${moved[0][0].company_id}` : plural(moved.length);
@@ -334,15 +341,28 @@ async function move(leads, to, former = null) {
   return moved.map(([, stored]) => stored);
 }
 
+function complainOf(problems) {
+  if (problems.length) complain(problems.slice(0, 3).join(" ") + (problems.length > 3 ? ` And ${problems.length - 3} more.` : ""));
+}
+
 async function undo() {
   const moves = last;
   if (!moves) return;
   last = null;
+  if (document.activeElement === $("#undo")) focusBoard();
   $("#undo").hidden = true;
   const former = new Map(moves.map(([lead]) => [lead.id, lead.since]));
+  const problems = [];
+  const present = moves.map(([lead, to]) => {
+    const it = find(lead.id)?.lead ?? { ...lead, status: to };
+    if (it.status === to) return [lead.status, it];
+    if (it.status !== lead.status) problems.push(`Company ${it.company_id} is now ${it.status}; it was not moved back.`);
+    return [];
+  });
+  complainOf(problems);
   for (const from of facts.statuses) {
-    const leads = moves.filter(([lead]) => lead.status === from).map(([lead, to]) => find(lead.id)?.lead ?? { ...lead, status: to });
-    await move(leads, from, former);
+    const leads = present.filter(([status]) => status === from).map(([, lead]) => lead);
+    await move(leads, from, former, problems);
   }
 }
 
@@ -353,7 +373,11 @@ function concerned(lead) {
 }
 
 async function moveConcerned(lead, to, isDragged = false) {
-  const { column, index } = find(lead.id);
+  const { column, index } = find(lead.id) ?? {};
+  if (!column) {
+    complain(`Company ${lead.company_id} is gone: it has been deleted, or is not among these leads any more.`);
+    return focusBoard();
+  }
   const leads = concerned(lead);
   select([]);
   const done = move(leads, to);
@@ -414,7 +438,8 @@ menu.onkeydown = (event) => {
   if (event.key === "Tab" || event.key === "Escape") {
     event.preventDefault();
     menu.hidePopover();
-    menu.opener.focus();
+    if (menu.opener.isConnected) menu.opener.focus();
+    else focusBoard();
   } else if (step) {
     event.preventDefault();
     const index = items.indexOf(document.activeElement) + step;
@@ -438,7 +463,7 @@ const actions = {
     find(lead.id)?.column.remove(lead);
   },
   closed: () => {
-    focusCard(active?.id);
+    focusBoard();
     refresh();
   },
 };
@@ -462,7 +487,7 @@ board.addEventListener("click", (event) => {
 board.addEventListener("focusin", (event) => {
   const card = cardOf(event.target);
   const found = card && find(Number(card.dataset.id));
-  if (found) active = { column: found.column, id: found.lead.id };
+  if (found) active = { column: found.column, id: found.lead.id, lead: found.lead };
 });
 
 function walk(found, key) {
@@ -530,13 +555,28 @@ function focusCard(id) {
   return found?.column.focus(found.index);
 }
 
-const focusBoard = () => focusCard(active?.id) || columns.some((column) => column.focus(0));
+/** Focus the next card in the column of the one that had the focus last. */
+function focusNext() {
+  const next = active?.column.leads.findIndex((lead) => newestFirst(lead, active.lead) > 0);
+  return active?.column.focus(next < 0 ? Infinity : next);
+}
+
+/** Focus the card that had the focus last, or else the next one, or the first, or "New lead". */
+function focusBoard() {
+  if (!(focusCard(active?.id) || focusNext() || columns.some((column) => column.focus(0)))) $("#new").focus();
+}
+
+const isLost = () => document.activeElement === document.body && !$("dialog[open]");
+
+// A dialog that closes gives the focus back to where it was, which may be gone.
+document.addEventListener("close", () => isLost() && focusBoard(), { capture: true });
 
 draggable(board, {
   begin: (card) => {
+    const found = find(Number(card.dataset.id));
+    if (!found) return 0;
     isDragging = true;
-    const { lead } = find(Number(card.dataset.id));
-    return concerned(lead).length;
+    return concerned(found.lead).length;
   },
   drop: (card, section) => {
     const found = find(Number(card.dataset.id));
@@ -553,9 +593,8 @@ const create = () => {
   if (isReadOnly) return complain("This token is read-only: sign in with one that may write to create leads.");
   return openNew((lead) => {
     noteChange(lead.id);
-    const column = columnOf(lead.status);
-    column.add({ ...lead, since: lead.created_at });
-    column.focus(column.leads.findIndex((one) => one.id === lead.id));
+    if (!find(lead.id)) columnOf(lead.status).add({ ...lead, since: lead.created_at }); // a retry may find it here
+    focusCard(lead.id);
     announce(`Company ${lead.company_id} created`);
   });
 };

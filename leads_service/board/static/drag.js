@@ -8,8 +8,8 @@ const SPEED = 12; // pixels per frame
 /**
  * Let the cards in the board be dragged.
  *
- * begin(card) returns how many cards move; drop(card, section) is called with the column below the
- * pointer, or null; end() in any case.
+ * begin(card) returns how many cards move, none if the card has vanished; after that, end() is called
+ * in any case, and drop(card, section) with the column below the pointer, or null.
  */
 export function draggable(board, { begin, drop, end }) {
   let drag = null; // {card, x, y, ghost, timer}
@@ -19,6 +19,7 @@ export function draggable(board, { begin, drop, end }) {
   function lift() {
     const { card } = drag;
     const count = begin(card);
+    if (!count) return void (drag = null);
     drag.ghost = card.cloneNode(true);
     drag.ghost.className = "card ghost";
     drag.ghost.inert = true;
@@ -56,6 +57,7 @@ export function draggable(board, { begin, drop, end }) {
     clearTimeout(timer);
     drag = null;
     if (!ghost) return;
+    end();
     ghost.remove();
     card.classList.remove("lifted");
     board.classList.remove("dragging");
@@ -63,7 +65,6 @@ export function draggable(board, { begin, drop, end }) {
     // What follows a drag is no click on the card.
     addEventListener("click", (event) => event.stopPropagation(), { capture: true, once: true });
     setTimeout(() => dispatchEvent(new Event("click"))); // if none follows
-    end();
     drop(card, section);
   }
 
@@ -82,6 +83,7 @@ export function draggable(board, { begin, drop, end }) {
       if (!isFar) return;
       if (drag.isFinger) return finish(null); // it scrolls
       lift();
+      if (!drag) return;
     }
     Object.assign(drag, { x: event.clientX, y: event.clientY });
     follow();

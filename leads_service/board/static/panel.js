@@ -1,6 +1,6 @@
 // The dialogs of one lead: its panel, a new one, and the choice after a change elsewhere.
 
-import { $, announce, ask, closable, complain, element, facts, matching, ofLead, send, when } from "./api.js";
+import { $, announce, ask, closable, complain, drafts, element, facts, matching, ofLead, send, when } from "./api.js";
 
 const count = (text) => [...text].length; // code points, as the service counts them
 const number = (value) => value.toLocaleString("en");
@@ -61,9 +61,17 @@ const panel = $("#panel");
 const form = $("form", panel);
 let open = null; // the lead that the panel shows, or has shown
 let act = {}; // what the board does: move, changed, deleted
+let opening = 0; // how many times a panel was asked for
 
 const errors = $(".errors", panel);
-const isChanged = () => panel.open && form.elements.notes.value.replaceAll("\r\n", "\n") !== open.notes;
+const differs = () => form.elements.notes.value !== open.notes.replace(/\r\n?/g, "\n");
+const isChanged = () => panel.open && differs();
+
+/** Return a function that says whether the panel has been open since. */
+function openSince() {
+  const began = opening;
+  return () => panel.open && opening === began;
+}
 
 function show(lead) {
   open = lead;
@@ -73,90 +81,112 @@ function show(lead) {
   form.elements.status.value = lead.status;
 }
 
-function showNotes(lead) {
-  form.elements.notes.value = lead.notes;
+function showNotes(text) {
+  form.elements.notes.value = text;
   form.elements.notes.dispatchEvent(new Event("input"));
 }
 
-async function showHistory(lead) {
+/** Show the lead of an answer, unless a later one is shown; notes that were written since `sent` stay. */
+function update(lead, sent) {
+  if (lead.updated_at < open.updated_at) return;
+  const isUntouched = !isChanged() || form.elements.notes.value === sent;
+  show(lead);
+  if (isUntouched) showNotes(lead.notes);
+}
+
+async function historyOf(lead) {
   const { data } = await send("GET", `${facts.board}/leads/${lead.id}/history`);
   const lines = data.map((one) => {
     const about = one.is_estimate ? " (estimated)" : "";
     return element("li", `${one.from_status} to ${one.to_status}, ${when(one.changed_at)}${about}`);
   });
-  $("ol", panel).replaceChildren(element("li", `created as new, ${when(lead.created_at)}`), ...lines);
+  return [element("li", `created as new, ${when(lead.created_at)}`), ...lines];
 }
 
 export async function openPanel(id, actions, isReadOnly) {
   act = actions;
-  let lead;
+  const mine = (opening += 1);
+  let lead, history;
   try {
     lead = await send("GET", ofLead(id));
-    await showHistory(lead);
+    history = await historyOf(lead);
   } catch (problem) {
     return complain(problem.text);
   }
+  // Another one is asked for, or something else is done.
+  if (mine !== opening || $("dialog[open]") || document.body.dataset.signedIn !== "true") return;
   errors.textContent = "";
+  const draft = drafts.get(id);
+  drafts.delete(id);
   show(lead);
-  showNotes(lead);
+  showNotes(draft?.text ?? lead.notes);
+  if (draft) open = draft.lead; // so that what has changed since is asked about
+  $("ol", panel).replaceChildren(...history);
   form.elements.notes.readOnly = isReadOnly;
   form.elements.status.disabled = isReadOnly;
   for (const button of form.querySelectorAll("[data-act=save], [data-act=delete]")) button.hidden = isReadOnly;
   panel.showModal();
   form.elements.notes.focus();
+  if (draft) announce("Your notes that were not saved are here again");
 }
 
+/** Do what is done in the panel; say what goes wrong there, or on the board if it is closed by then. */
 async function run(action) {
+  const [lead, isOpen] = [open, openSince()];
   errors.textContent = "";
   for (const field of form.elements) field.removeAttribute("aria-invalid");
   try {
-    await action();
+    await action(lead, isOpen);
   } catch (problem) {
-    if (panel.open) showProblem(errors, form, problem);
-    else complain(problem.text);
+    if (isOpen()) showProblem(errors, form, problem);
+    else complain(`Company ${lead.company_id}: ${problem.text}`);
   }
 }
 
-let saving; // resolved when no notes are on their way
-const saveNotes = () =>
-  (saving = run(async () => {
-    const lead = await change(open, { notes: form.elements.notes.value });
-    show(lead);
-    showNotes(lead);
+let saving = Promise.resolve(); // when no notes are on their way
+
+function saveNotes() {
+  const isOpen = openSince();
+  const save = async (before) => {
+    const sent = form.elements.notes.value;
+    const lead = await change(before, { notes: sent });
+    if (isOpen()) update(lead, sent);
     act.changed(lead);
     announce(`Notes of company ${lead.company_id} saved`);
-  }));
+  };
+  // One after the other: a second one would take the first for a change elsewhere.
+  saving = saving.then(() => (isOpen() ? run(save) : undefined));
+}
 
 const setStatus = () =>
-  run(async () => {
-    const [before, notes] = [open, isChanged()];
+  run(async (before, isOpen) => {
     const lead = await act.move(before, form.elements.status.value);
-    if (!panel.open || open.id !== before.id) return;
-    show(lead ?? open);
-    if (lead && !notes) showNotes(lead);
-    await showHistory(open);
+    if (!isOpen()) return; // the board has said what was refused
+    if (lead) update(lead);
+    else show(open);
+    const history = await historyOf(open);
+    if (isOpen()) $("ol", panel).replaceChildren(...history);
   });
 
 async function close() {
+  const isOpen = openSince();
   if (isChanged()) await saving;
-  if (!isChanged() || (await discards("The notes have not been saved."))) panel.close();
+  if ((!isChanged() || (await discards("The notes have not been saved."))) && isOpen()) panel.close();
 }
 
 async function remove() {
-  const lead = open;
-  const text = `Company ${lead.company_id} and its history are erased for good. There is no way back.`;
+  const text = `Company ${open.company_id} and its history are erased for good. There is no way back.`;
   const choices = [["Keep it", false, "primary"], ["Delete for good", true, "danger"]];
   if (!(await ask("Delete this lead?", [element("p", text)], choices))) return;
-  await run(async () => {
+  await run(async (lead, isOpen) => {
     try {
       await send("DELETE", ofLead(lead.id), undefined, matching(lead));
     } catch (problem) {
       if (problem.status !== 412) throw problem;
-      show(problem.body.lead);
-      if (!isChanged()) showNotes(open);
+      if (isOpen()) update(problem.body.lead);
       throw Object.assign(problem, { message: "The lead has changed elsewhere, and is shown as it is now. Nothing was deleted." });
     }
-    panel.close();
+    if (isOpen()) panel.close();
     act.deleted(lead);
     announce(`Company ${lead.company_id} deleted`);
   });
@@ -170,6 +200,7 @@ form.elements.notes.onkeydown = (event) => {
   if (isCtrlEnter(event) && !form.elements.notes.readOnly) saveNotes();
 };
 panel.onclose = () => {
+  if (document.body.dataset.signedIn !== "true" && differs()) drafts.set(open.id, { lead: open, text: form.elements.notes.value });
   form.reset();
   act.closed();
 };
@@ -183,7 +214,7 @@ addEventListener("beforeunload", (event) => {
 const creation = $("#new-lead");
 const created = $("form", creation);
 const isWritten = () => created.elements.company_id.value || created.elements.notes.value;
-let key = null;
+let attempt = null; // the last one to create a lead that has not succeeded, {text, key}
 
 watch(created.elements.notes, $("#new-counter"));
 
@@ -194,7 +225,6 @@ const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].join("-");
 const whole = (digits) => JSON.rawJSON?.(`${BigInt(digits)}`) ?? Number(digits);
 
 export function openNew(add) {
-  key = newKey();
   const place = $(".errors", creation);
   place.textContent = "";
   created.onsubmit = async (event) => {
@@ -202,15 +232,23 @@ export function openNew(add) {
     place.textContent = "";
     const id = created.elements.company_id.value.trim();
     const body = { company_id: /^\d+$/.test(id) ? whole(id) : id, notes: created.elements.notes.value };
+    const written = () => JSON.stringify([created.elements.company_id.value.trim(), created.elements.notes.value]);
+    const text = written();
+    // An attempt that failed may have stored it: the same key makes sure that it is there once.
+    if (attempt?.text !== text) attempt = { text, key: newKey() };
+    const mine = attempt;
     try {
-      const lead = await send("POST", facts.api, body, { "Idempotency-Key": key });
-      if (!creation.open) return; // the other half of a double click
-      creation.close();
+      const lead = await send("POST", facts.api, body, { "Idempotency-Key": mine.key });
+      if (mine.isDone) return; // the other half of a double click
+      mine.isDone = true;
+      if (attempt === mine) attempt = null;
+      if (written() === text) creation.close();
       add(lead);
     } catch (problem) {
-      showProblem(place, created, problem);
-      // Any other failure may have stored it: the same key makes sure that it is there once.
-      if (problem.body.errors?.headers) key = newKey();
+      if (mine.isDone) return;
+      if (problem.body.errors?.headers && attempt === mine) attempt = null;
+      if (creation.open) showProblem(place, created, problem);
+      else complain(problem.text);
     }
   };
   creation.showModal();
