@@ -145,6 +145,20 @@ def test_one_that_fails_fails_alone(
     assert threads.groups == groups
 
 
+def test_one_that_is_run_again_has_what_came_of_that(threads: Threads) -> None:
+    """It refuses at first, in a transaction that is then rolled back for the sake of another."""
+    store, calls = storing(threads, 1), []
+
+    def refuse_at_first() -> Any:
+        calls.append(1)
+        return store() if len(calls) > 1 else refuses(threads)
+
+    again, failed = threads.run(refuse_at_first, lambda: stores_and_refuses(threads))
+    with pytest.raises(LeadNotFoundError):
+        failed.result()
+    assert [again.result()] == [1] == threads.companies()
+
+
 def fail_to_commit(monkeypatch: pytest.MonkeyPatch, threads: Threads, name: str) -> None:
     """Let the commit of the next group fail, and no other one."""
     commit, left = peewee.SqliteDatabase.commit, [None]

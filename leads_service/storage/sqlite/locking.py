@@ -144,6 +144,7 @@ class JobQueue:
         """Record that the transaction was rolled back."""
         for job in self.present:
             job.is_alone = True
+            job.error = None  # it will be run again
         self.present = []
 
 
