@@ -75,36 +75,37 @@ class DatabaseStorage(ABC):
         self.database = database
         known = self.locking(queries.select_user(), "FOR KEY SHARE")
         self._insert = {
-            (of_known_user, has_id): self._statement(
+            (of_known_user, has_id): self.statement(
                 queries.insert_lead(known if of_known_user else None, has_id=has_id)
             )
             for of_known_user in (False, True)
             for has_id in (False, True)
         }
-        self._lead = self._statement(queries.select_lead())
-        self._lead_for_update = self._statement(self.locking(queries.select_lead()))
-        self._update = self._statement(queries.update_lead())
-        self._delete = self._statement(queries.delete_lead())
-        self._position = self._statement(queries.select_position(Lead))
-        self._former_position = self._statement(queries.select_position(DeletedLead))
-        self._keep_position = self._statement(queries.keep_position())
-        self._add_status_change = self._statement(history.insert_status_change())
-        self._status_changes = self._statement(history.select_status_changes())
-        self._last_status_change = self._statement(history.select_last_status_change())
-        self._delete_status_change = self._statement(history.delete_status_change())
-        self._delete_status_changes = self._statement(history.delete_status_changes())
+        self._lead = self.statement(queries.select_lead())
+        self._lead_for_update = self.statement(self.locking(queries.select_lead()))
+        self._update = self.statement(queries.update_lead())
+        self._delete = self.statement(queries.delete_lead())
+        self._position = self.statement(queries.select_position(Lead))
+        self._former_position = self.statement(queries.select_position(DeletedLead))
+        self._keep_position = self.statement(queries.keep_position())
+        self._add_status_change = self.statement(history.insert_status_change())
+        self._status_changes = self.statement(history.select_status_changes())
+        self._last_status_change = self.statement(history.select_last_status_change())
+        self._delete_status_change = self.statement(history.delete_status_change())
+        self._delete_status_changes = self.statement(history.delete_status_changes())
         self._count = {
-            (query, of_company): self._statement(query(of_company=of_company))
+            (query, of_company): self.statement(query(of_company=of_company))
             for query in history.COUNTS
             for of_company in (False, True)
         }
-        self._token = self._statement(queries.select_token())
-        self._note_use = self._statement(queries.note_token_use())
-        self._key = self._statement(queries.select_key())
-        self._claim_key = self._statement(queries.claim_key(self.next_lead_id))
-        self._sweep_keys = self._statement(self.sweep_keys())
+        self._token = self.statement(queries.select_token())
+        self._note_use = self.statement(queries.note_token_use())
+        self._key = self.statement(queries.select_key())
+        self._claim_key = self.statement(queries.claim_key(self.next_lead_id))
+        self._sweep_keys = self.statement(self.sweep_keys())
 
-    def _statement(self, query: Any) -> Statement:
+    def statement(self, query: Any) -> Statement:
+        """Return a query as a statement, with which it is run."""
         return Statement(self.database, query)
 
     def locking(self, query: Any, how: str = "FOR UPDATE") -> Any:

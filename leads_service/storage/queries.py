@@ -3,7 +3,7 @@
 Multi-tenancy: every query on leads has a condition on ``user_id``.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -69,13 +69,17 @@ class Statement:
             StorageUnavailableError: The database can't be used.
         """
         try:
-            cursor = self._executor.execute_sql(self.sql, [values[name] for name in self.names])
-            if not self._has_rows:
-                return []
-            with translated_errors:  # Peewee does not convert errors of fetchall()
-                return cursor.fetchall()
+            return self.run([values[name] for name in self.names])
         except PeeweeException as error:
             raise_translated(error)
+
+    def run(self, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Execute the statement and return its rows; raises PeeweeException."""
+        cursor = self._executor.execute_sql(self.sql, values)
+        if not self._has_rows:
+            return []
+        with translated_errors:  # Peewee does not convert errors of fetchall()
+            return cursor.fetchall()
 
 
 OWNED_BY_USER = Lead.user_id == parameter("user_id")

@@ -1,7 +1,7 @@
 """PostgreSQL, for many threads: connections, time limits, and what a commit's answer means."""
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
@@ -23,6 +23,7 @@ from leads_service._compat.peewee import (
 )
 from leads_service.exceptions import CommitOutcomeUnknownError, StorageUnavailableError
 from leads_service.storage.errors import one_line
+from leads_service.storage.postgresql.prepared import PreparingConnection
 
 OLDEST = 130000  # as PQserverVersion says it: PostgreSQL 13
 MAX_IDLE_CONNECTIONS = 16
@@ -76,7 +77,7 @@ UNCERTAIN = ("08", "57", "XX")
 PLAIN_WARNING = "01000"
 
 
-class Connection(psycopg.Connection[tuple[Any, ...]]):
+class Connection(PreparingConnection):
     """A connection that gives up a server which does not answer, and notes the warnings it gets.
 
     Attributes:
@@ -223,7 +224,8 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
 
     def _open(self) -> Connection:
         try:
-            connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=1)
+            # If psycopg prepared statements as well, it would end all of them after a ROLLBACK.
+            connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             said = str(error)
             remedy = next((REMEDIES[part] for part in REMEDIES if part in said), ANY_REMEDY)
@@ -241,10 +243,29 @@ class Postgres(PoolableDatabase, PostgresqlDatabase):
     # Statements and transactions
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement; a connection to a server that can't write any more is not kept."""
+        """Run a statement."""
         run: Callable[..., Any] = super().execute_sql
-        try:
+        with self._moving_on():
             return run(sql, params)
+
+    def fetch(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run a prepared query, and return its rows.
+
+        Args:
+            query: As for ``PreparingConnection.fetch``.
+            values: As well.
+
+        Raises:
+            PeeweeException: As by ``execute_sql``.
+        """
+        with self._moving_on(), translated_errors:
+            return self._connection.fetch(query, values)
+
+    @contextmanager
+    def _moving_on(self) -> Iterator[None]:
+        """Do not keep a connection to a server that can't write any more."""
+        try:
+            yield
         except PeeweeException as error:
             if sqlstate_of(error) in MOVED_ON and not self.is_closed():
                 self._connection.is_stale = True

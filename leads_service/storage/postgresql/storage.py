@@ -1,8 +1,10 @@
 """The ``Storage`` for PostgreSQL: on a database of this service, or on a host's."""
 
+import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any, NoReturn
@@ -29,6 +31,8 @@ from leads_service.storage.postgresql import distribution, pages
 from leads_service.storage.postgresql import migrations as scripts
 from leads_service.storage.postgresql.database import Postgres, location_of, was_rolled_back
 from leads_service.storage.queries import Statement
+
+peewee_logger = logging.getLogger("peewee")
 
 CREATE_HISTORY = (
     "CREATE TABLE IF NOT EXISTS leads_migration"
@@ -203,7 +207,7 @@ class PostgresqlStorage(DatabaseStorage):
         values = queries.page_values(filters, after)
         names = frozenset(values)
         if names not in self._pages:
-            self._pages[names] = Statement(self.database, pages.select_page(names))
+            self._pages[names] = self.statement(pages.select_page(names))
         with self.planned_for_pages():
             rows = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
         return pages.page_of(rows, limit, max_bytes)
@@ -464,6 +468,21 @@ class PostgresqlStorage(DatabaseStorage):
         raise StorageUnusableError(f"{self.location} is a PostgreSQL database; {remedy}")
 
 
+class PreparedStatement(Statement):
+    """A statement on a connection of our own, which needs no cursor."""
+
+    def __init__(self, database: Postgres, query: Any):
+        super().__init__(database, query)
+        self._database = database
+        numbers = count(1)
+        self._query = re.sub("%s", lambda _: f"${next(numbers)}", self.sql).encode()
+
+    def run(self, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run the statement, and return its rows; raises PeeweeException."""
+        peewee_logger.debug((self.sql, values))  # as Peewee does with those that it runs itself
+        return self._database.fetch(self._query, values)
+
+
 class PostgresqlUrlStorage(PostgresqlStorage):
     """A ``Storage`` on a database of this service."""
 
@@ -479,6 +498,10 @@ class PostgresqlUrlStorage(PostgresqlStorage):
         database = Postgres(url, lock_timeout=busy_timeout)
         super().__init__(database)
         self.location = location_of(url)
+
+    def statement(self, query: Any) -> Statement:
+        """Return a query as a statement."""
+        return PreparedStatement(self.database, query)
 
     @contextmanager
     def planned_for_pages(self) -> Iterator[None]:
