@@ -5,7 +5,7 @@ import platform
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -70,10 +70,7 @@ NOTES = {
 - Django runs with persistent connections, two threads per worker and two middlewares only.
 """,
 }
-PAIRS = (
-    ("pocketbase", "unflushed"),
-    ("pocketbase-flushed", "leads"),
-)  # who waits, or does not, like whom
+WAITING_ALIKE = (("pocketbase", "unflushed"), ("pocketbase-flushed", "leads"))
 BAR, LEFT, WIDTH = 22, 290, 800
 
 
@@ -97,7 +94,7 @@ def markdown(results: dict[Engine, Results], rows: list[tuple[str, str]], size: 
         parts += [f"## {engine.name}", f"![]({engine.chart})"]
         for what, title in TITLES.items():
             parts += [f"### {title}", table(found, what)]
-        parts += ["### What to see in it", "\n".join(_remarks(found)), NOTES[engine]]
+        parts += ["### Remarks", "\n".join(_remarks(found)), NOTES[engine]]
     if rows:
         parts += ["## leads-service alone, on SQLite", growth_table(rows)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -125,13 +122,12 @@ def table(results: Results, what: str) -> str:
         "| waits | failed |",
         "|---|" + "--:|" * 7 + "---|--:|",
     ]
-    subject = _rate(next(iter(results.values()))[what])
+    subject = _median(next(iter(results.values()))[what], "rate")
     for server, found in results.items():
         loads = found[what]
-        rate, *spread = _with_spread(loads, _rates, ",.0f")
-        cells = [server.title, rate, *spread, f"{subject / _rate(loads):.2f}"]
-        cells += _with_spread(loads, lambda load: load.median, ".2f")
-        cells += _with_spread(loads, _p99s, ".2f")
+        cells = [server.title, *_with_spread(loads, "rate", ",.0f")]
+        cells += [f"{subject / _median(loads, 'rate'):.2f}"]
+        cells += _with_spread(loads, "median", ".2f") + _with_spread(loads, "p99", ".2f")
         cells += ["yes" if server.waits else "no", f"{sum(load.failed for load in loads):,}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -150,32 +146,34 @@ def _remarks(results: Results) -> Iterator[str]:
     others = [server for server in results if not server.title.startswith(OURS.title)]
     for what, title in TITLES.items():
         for server in others:
-            faster = _rate(results[server][what]) / _rate(ours[what])
+            faster = _median(results[server][what], "rate") / _median(ours[what], "rate")
             if faster > 1:
-                yield f"- {title}: {server.title} is ahead, with {faster:.2f} times as many."
-            p99 = _median(results[server][what], _p99s) / _median(ours[what], _p99s)
+                why = "" if server.waits or what == LIST else "; it does not wait for the disk"
+                yield f"- {title}: {server.title} is ahead, with {faster:.2f} times as many{why}."
+            p99 = _median(results[server][what], "p99") / _median(ours[what], "p99")
             if p99 < 1:
-                yield f"- {title}: the p99 of {server.title} is lower, {p99:.2f} times ours."
+                yield f"- {title}: the p99 of {server.title} is {p99:.2f} times leads-service's."
     yield from _like_for_like({server.name: server for server in results}, results)
-    alone, beside = (_with_spread(ours[what], _p99s, ".2f") for what in (LIST, BESIDE))
-    ratio = _median(ours[BESIDE], _p99s) / _median(ours[LIST], _p99s)
+    alone, beside = (_with_spread(ours[what], "p99", ".2f") for what in (LIST, BESIDE))
+    ratio = _median(ours[BESIDE], "p99") / _median(ours[LIST], "p99")
     failed = sum(load.failed for load in ours[BESIDE])
+    rate, _ = _with_spread(ours[BESIDE], "rate", ",.0f")
     yield (
-        f"- Lists of leads-service while {CREATING} more connections create: "
-        f"{_rate(ours[BESIDE]):,.0f} a second, and a p99 of {beside[0]} ms ({beside[1]}), which is "
-        f"{ratio:.2f} times the {alone[0]} ms ({alone[1]}) of lists alone; {failed} failed."
+        f"- Lists of leads-service while {CREATING} more connections create: {rate} a second, and "
+        f"a p99 of {beside[0]} ms ({beside[1]}), which is {ratio:.2f} times the {alone[0]} ms "
+        f"({alone[1]}) of lists alone; {failed} failed."
     )
-    ratio = _median(ours[CREATE], _p99s) / _median(ours[CREATE], lambda load: load.median)
+    ratio = _median(ours[CREATE], "p99") / _median(ours[CREATE], "median")
     yield f"- Creates of leads-service: the p99 is {ratio:.1f} times the median."
 
 
 def _like_for_like(servers: Mapping[str, Server], results: Results) -> Iterator[str]:
     """Yield PocketBase beside the leads-service that waits for the disk as it does."""
-    for pair in PAIRS:
+    for pair in WAITING_ALIKE:
         if servers.keys() >= set(pair):
             peer, ours = (servers[name] for name in pair)
             creates, updates = (
-                f"{_rate(results[peer][what]) / _rate(results[ours][what]):.2f}"
+                f"{_median(results[peer][what], 'rate') / _median(results[ours][what], 'rate'):.2f}"
                 for what in (CREATE, UPDATE)
             )
             yield (
@@ -184,25 +182,14 @@ def _like_for_like(servers: Mapping[str, Server], results: Results) -> Iterator[
             )
 
 
-def _rates(load: Load) -> float:
-    return load.rate
+def _median(loads: list[Load], figure: str) -> float:
+    """Return the median of an attribute of ``Load``."""
+    return float(median(getattr(load, figure) for load in loads))
 
 
-def _p99s(load: Load) -> float:
-    return load.p99
-
-
-def _median(loads: list[Load], figure: Callable[[Load], float]) -> float:
-    return median(figure(load) for load in loads)
-
-
-def _rate(loads: list[Load]) -> float:
-    return _median(loads, _rates)
-
-
-def _with_spread(loads: list[Load], figure: Callable[[Load], float], form: str) -> tuple[str, str]:
-    """Return the median, and the lowest and the highest."""
-    values = [figure(load) for load in loads]
+def _with_spread(loads: list[Load], figure: str, form: str) -> tuple[str, str]:
+    """Return the median of an attribute, and its lowest and its highest value."""
+    values = [getattr(load, figure) for load in loads]
     return f"{median(values):{form}}", f"{min(values):{form}}-{max(values):{form}}"
 
 
@@ -231,7 +218,8 @@ def _bars(title: str, results: dict[Server, list[Load]], top: int) -> Iterator[s
             (WIDTH - LEFT - 70) * rate / longest
             for rate in (of(load.rate for load in loads) for of in (min, median, max))
         )
-        colour = "#2563eb" if server.title.startswith(OURS.title) else "#94a3b8"
+        is_product = server.title.startswith(OURS.title) and server.waits
+        colour = "#2563eb" if is_product else "#94a3b8"
         yield f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(server.title)}</text>'
         yield (
             f'<rect x="{LEFT}" y="{y}" width="{middle:.1f}" height="{BAR - 5}" fill="{colour}"/>'
@@ -240,7 +228,7 @@ def _bars(title: str, results: dict[Server, list[Load]], top: int) -> Iterator[s
             f'<line x1="{LEFT + low:.1f}" x2="{LEFT + high:.1f}" y1="{y + 8.5}" y2="{y + 8.5}" '
             'stroke="black"/>'
         )
-        yield f'<text x="{LEFT + high + 6:.1f}" y="{y + 13}">{_rate(loads):,.0f}</text>'
+        yield f'<text x="{LEFT + high + 6:.1f}" y="{y + 13}">{_median(loads, "rate"):,.0f}</text>'
 
 
 def _flush() -> float:
