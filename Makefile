@@ -22,7 +22,7 @@ HOST_TESTS := tests/api tests/cli tests/embed tests/storage tests/stub tests/tes
 
 # What stands behind ## above a target is what `make help` says of it.
 .DEFAULT_GOAL := help
-.PHONY: help install run screenshots test test-quick check check-lowest bench clean
+.PHONY: help install run screenshots test test-quick check check-lowest bench bench-pieces clean
 
 ## Show what make can do here
 help:
@@ -65,9 +65,12 @@ check: $(VENV)/.installed-dev
 check-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/pytest --numprocesses auto -m "not slow and not hypothesis" $(HOST_TESTS)
 
-## Compare the service with its peers, and write benchmarks/results.md
+## Compare the service with its peers in 20 minutes, and write benchmarks/results.md
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/run.py
+
+## Measure what is there for speed, and write benchmarks/pieces.md and benchmarks/plans.md
+bench-pieces: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/pieces.py
 	$(BIN)/python benchmarks/plans.py
 

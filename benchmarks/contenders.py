@@ -9,8 +9,8 @@ from pathlib import Path
 import pocketbase
 from data import leads, rfc3339
 from engines import POSTGRESQL, SQLITE, Engine
-from environment import BIN
-from servers import NOTES, PEERS, Prepare, Server, environment
+from environment import BIN, HERE
+from servers import PEERS, Prepare, Server, environment
 
 
 def ours(command: str, folder: Path, engine: Engine = SQLITE) -> str:
@@ -47,13 +47,16 @@ def _by_script(script: str, table: str, python: str, engine: Engine = SQLITE) ->
 
 
 SERVE = (sys.executable, "-m", "leads_service", "serve", "--port", "{port}", "--workers")
+UNFLUSHED = (sys.executable, str(HERE / "unflushed.py"), *SERVE[3:])
 GRANIAN = (sys.executable, "-m", "granian", "--interface", "wsgi", "--port", "{port}")
 TWO = ("--workers", "2")
-OURS = Server("leads", "leads-service", "waits", prepare_ours, (*SERVE, "2"), "/v1/leads")
+OURS = Server(
+    "leads", "leads-service", True, prepare_ours, (*SERVE, "2"), "/v1/leads", "/v1/leads/%d"
+)
 FASTAPI = Server(
     "fastapi",
     "FastAPI + SQLModel, uvicorn",
-    "waits",
+    True,
     _by_script("fastapi_app.py", "lead", f"{BIN}/python"),
     (f"{BIN}/uvicorn", *TWO, "--port", "{port}", "fastapi_app:app"),
     listed=None,
@@ -61,11 +64,24 @@ FASTAPI = Server(
 DRF = Server(
     "drf",
     "Django REST framework, gunicorn",
-    "waits",
+    True,
     _by_script("drf_app.py", "leads_lead", f"{BIN}/python"),
     (f"{BIN}/gunicorn", *TWO, "--threads", "2", "--bind", "127.0.0.1:{port}", "drf_app"),
     "/leads/",
+    "/leads/%d/",
     listed="results",
+)
+POCKETBASE = Server(
+    "pocketbase",
+    "PocketBase",
+    False,
+    pocketbase.prepare,
+    pocketbase.COMMAND,
+    pocketbase.PATH,
+    pocketbase.LEAD,
+    listed="items",
+    created=200,
+    required=pocketbase.REQUIRED,
 )
 ON_POSTGRESQL = replace(
     OURS,
@@ -74,35 +90,38 @@ ON_POSTGRESQL = replace(
     engine=POSTGRESQL,
 )
 
+# The first one of each engine is the one that the others are compared with.
 SERVERS = (
     OURS,
-    Server(
-        "limit",
-        "bare Flask, no auth (limit)",
-        "waits",
-        prepare_ours,
-        (*GRANIAN, *TWO, "--blocking-threads", "1", "flask_limit:app"),
-        "/v1/leads",
+    replace(
+        OURS,
+        name="unflushed",
+        title="leads-service, not flushing (here only)",
+        waits=False,
+        command=(*UNFLUSHED, "2"),
+    ),
+    replace(
+        OURS,
+        name="limit",
+        title="bare Flask, no auth (limit)",
+        command=(*GRANIAN, *TWO, "--blocking-threads", "1", "flask_limit:app"),
     ),
     Server(
         "naive",
         "Flask + Peewee + marshmallow, naive",
-        "waits",
+        True,
         _by_script("flask_naive.py", "lead", sys.executable),
         (*GRANIAN, *TWO, "--blocking-threads", "2", "flask_naive:app"),
     ),
     FASTAPI,
     DRF,
-    Server(
-        "pocketbase",
-        "PocketBase",
-        "does not wait",
-        pocketbase.prepare,
-        (*pocketbase.COMMAND, "--http", "127.0.0.1:{port}"),
-        pocketbase.PATH,
-        listed="items",
-        created=200,
-        body=pocketbase.record(42, NOTES),
+    POCKETBASE,
+    replace(
+        POCKETBASE,
+        name="pocketbase-flushed",
+        title="PocketBase, told to flush",
+        waits=True,
+        command=pocketbase.FLUSHED,
     ),
     ON_POSTGRESQL,
     replace(

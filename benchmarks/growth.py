@@ -38,14 +38,14 @@ class Scale:
         few: The number of leads in the small database.
         many: The number of leads in the large database.
         samples: How many requests a median is taken of.
-        requests: How many requests a worker answers before its memory is measured again.
+        seconds: For how long a worker is asked for lists before its memory is measured again.
         starts: How many starts of the server the median is taken of.
     """
 
     few: int
     many: int
     samples: int
-    requests: int
+    seconds: int
     starts: int
 
 
@@ -141,9 +141,9 @@ def _one_worker(scale: Scale, folder: Path) -> Iterator[tuple[str, str]]:
         ALONE.await_page(base, token)
         worker = Path(f"/proc/{process}/task/{process}/children").read_text().split()[0]
         before = _memory(worker)
-        list_load(ALONE, [base], token, iterations=scale.requests, duration="10m")
+        count = list_load(ALONE, [base], token, scale.seconds).requests
         yield "memory of a worker after the first request", before
-        yield f"memory of a worker after {scale.requests:,} requests", _memory(worker)
+        yield f"memory of a worker after {count:,} requests", _memory(worker)
 
 
 def _memory(process: str) -> str:

@@ -1,126 +1,68 @@
-"""The benchmark of every server: lists and creates over many connections, by k9."""
+"""The measurements of a server in one round: lists, creates, updates, lists while others create."""
 
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
-from environment import BIN
-from servers import BenchError, Server
+from servers import NOTES, Server
+from wrk import Load, Requests, load
 
-CONNECTIONS = 16
+LIST, CREATE, UPDATE, BESIDE = "list", "create", "update", "list while others create"
+CREATING = 8  # connections of those others
 
 
 @dataclass(frozen=True)
-class Load:
-    """A measurement by k9.
+class Size:
+    """How much is measured.
 
     Attributes:
-        rate: Requests per second.
-        median: The median response time in milliseconds.
-        p99: The 99th percentile of the response times in milliseconds.
-        failed: The number of responses with an unexpected status.
+        leads: How many leads each server is filled with.
+        rounds: How often each server is measured.
+        seconds: For how long each time, for each measurement.
+        warm_up: For how many seconds the same is done before.
     """
 
-    rate: float
-    median: float
-    p99: float
-    failed: int
+    leads: int
+    rounds: int
+    seconds: int
+    warm_up: int
 
 
-@dataclass(frozen=True)
-class Figures:
-    """The measurements of one server."""
-
-    list: Load
-    create: Load
-
-
-def list_load(server: Server, bases: list[str], token: str, **limits: Any) -> Load:
-    """Request the first page of each instance in turn, within k6's ``limits``."""
-    requests = [{"method": "GET", "url": base + server.path} for base in bases]
-    return _load(requests, token, 200, **limits)
-
-
-def create_load(server: Server, bases: list[str], token: str, **limits: Any) -> Load:
-    """Create leads by each instance in turn, within k6's ``limits``."""
-    path, body = server.path.partition("?")[0], json.dumps(server.body)
-    requests = [{"method": "POST", "url": base + path, "body": body} for base in bases]
-    return _load(requests, token, server.created, **limits)
-
-
-def _load(requests: list[dict[str, Any]], token: str, status: int, **limits: Any) -> Load:
-    """Send requests in turn by each of ``CONNECTIONS`` clients, within k6's ``limits``.
-
-    Raises:
-        BenchError: k9 failed.
-    """
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    more = {"headers": headers, "checks": {"status": {"status": status}}}
-    steps = [{"request": request | more} for request in requests]
-    options = {"vus": CONNECTIONS, "discardResponseBodies": True, **limits}
-    with tempfile.TemporaryDirectory() as folder:
-        plan, summary = Path(folder, "plan.json"), Path(folder, "summary.json")
-        plan.write_text(json.dumps({"options": options, "flows": {"default": steps}}))
-        arguments = ["--quiet", "--summary-export", str(summary), "--export-all-trend-stats"]
-        result = subprocess.run(
-            [str(BIN / "k9"), "run", str(plan), *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            # One thread is enough, and leaves more processor time to the server.
-            env=os.environ | {"TOKIO_WORKER_THREADS": "1"},
-        )
-        if result.returncode:
-            raise BenchError(f"k9 failed: {result.stderr}")
-        metrics = json.loads(summary.read_text())["metrics"]
-    times = metrics["http_req_duration"]
-    failed = int(metrics["checks"]["fails"])
-    if failed:
-        print(f"{failed} answers were not {status}: {result.stderr}", file=sys.stderr)
-    return Load(metrics["http_reqs"]["rate"], times["med"], times["p(99)"], failed)
+def list_load(server: Server, bases: list[str], token: str, seconds: int) -> Load:
+    """Request the first page, which has to be the same each time."""
+    text = server.text(bases[0], token)
+    return load(bases, token, Requests("GET", server.path, 200, text), seconds)
 
 
 def one_round(
-    server: Server, folder: Path, token: str, seconds: float
-) -> tuple[list[dict[str, Any]], Figures]:
-    """Start the server's instances, warm them up, measure them and stop them.
+    server: Server, bases: list[str], token: str, size: Size
+) -> Iterator[tuple[str, Load]]:
+    """Measure one thing after the other.
 
     Args:
-        server: The server.
-        folder: Its folder, prepared.
+        server: The server, of which instances run.
+        bases: Their URLs.
         token: The bearer token.
-        seconds: For how long to measure lists, and then creates.
+        size: How long to measure, and how many leads there are.
 
-    Returns:
-        The first page, and the measurements.
+    Yields:
+        The name of what was measured, and the measurement.
     """
-    with ExitStack() as stack:
-        instances = range(server.instances)
-        bases = [stack.enter_context(server.running(folder))[0] for _ in instances]
-        *_, page = (server.await_page(base, token) for base in bases)
-        list_load(server, bases, token, duration=f"{seconds / 5}s")
-        duration = f"{seconds}s"
-        listed = list_load(server, bases, token, duration=duration)
-        created = create_load(server, bases, token, duration=duration)
-    return page, Figures(listed, created)
-
-
-def medians(rounds: list[Figures]) -> Figures:
-    """Return the median of each measurement, and the total of the failures."""
-    return Figures(_median([r.list for r in rounds]), _median([r.create for r in rounds]))
-
-
-def _median(loads: list[Load]) -> Load:
-    return Load(
-        statistics.median(load.rate for load in loads),
-        statistics.median(load.median for load in loads),
-        statistics.median(load.p99 for load in loads),
-        sum(load.failed for load in loads),
-    )
+    create = Requests("POST", server.collection, server.created, NOTES, server.create)
+    update = Requests("PATCH", server.lead, 200, NOTES, server.update, size.leads)
+    if size.warm_up:
+        list_load(server, bases, token, size.warm_up)
+    yield LIST, list_load(server, bases, token, size.seconds)
+    for name, requests in ((CREATE, create), (UPDATE, update)):
+        if size.warm_up:
+            load(bases, token, requests, size.warm_up)
+        yield name, load(bases, token, requests, size.seconds)
+    if server.is_subject:
+        with ThreadPoolExecutor(1) as pool:
+            # They create from before the lists are measured until after that.
+            creating = pool.submit(load, bases, token, create, size.seconds + 2, CREATING)
+            lists = Requests("GET", server.path, 200, NOTES)
+            load(bases, token, lists, 1)
+            listed = load(bases, token, lists, size.seconds)
+            listed = replace(listed, failed=listed.failed + creating.result().failed)
+        yield BESIDE, listed

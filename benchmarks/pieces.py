@@ -30,8 +30,9 @@ from wsgiref.types import WSGIApplication
 import data
 import orjson
 import report
+import wrk
 from contenders import OURS, prepare_ours
-from environment import HERE, install
+from environment import HERE
 from flask import Flask, Response
 from measure import list_load
 from peewee import SQL, Database, Node, SqliteDatabase, fn
@@ -63,7 +64,6 @@ FULL: dict[str, Any] = {
     "leads": 20_200,
     "pairs": 3,
     "budget": 1.5,
-    "seconds": 1,
     "requests": 200,
     "pages": 100,
     "creates": 200,
@@ -73,7 +73,6 @@ QUICK: dict[str, Any] = {
     "leads": 1_010,
     "pairs": 1,
     "budget": 0,
-    "seconds": 0.1,
     "requests": 10,
     "pages": 10,
     "creates": 16,
@@ -103,7 +102,6 @@ class Bench:
     token: str
     pairs: int  # of measurements at least, with and without by turns; further ones for
     budget: float  # seconds in all
-    seconds: float  # that a server is measured for
     requests: int
     pages: int  # of each thread
     creates: int  # in all
@@ -232,8 +230,8 @@ def server_time(bench: Bench) -> float:
     server = replace(OURS, command=command)
     with server.running(bench.folder) as (base, _):
         server.await_page(base, bench.token)
-        list_load(server, [base], bench.token, duration=f"{bench.seconds / 5}s")
-        return 1 / list_load(server, [base], bench.token, duration=f"{bench.seconds}s").rate
+        list_load(server, [base], bench.token, 1)  # to warm up
+        return 1 / list_load(server, [base], bench.token, 1).rate
 
 
 def create_time(threads: int) -> Measure:
@@ -656,7 +654,7 @@ def main() -> int:
             command_line.main()
     busy = os.getloadavg()[0]
     try:
-        install()
+        wrk.version()  # it is needed later
         with (
             tempfile.TemporaryDirectory(prefix="leads-bench-") as name,
             open(os.devnull, "w") as nowhere,  # as a server's log in run.py

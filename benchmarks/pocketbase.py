@@ -13,8 +13,10 @@ from data import leads
 from environment import BIN
 from servers import free_port, stop
 
-COMMAND = (f"{BIN}/pocketbase", "serve", "--dir", "{folder}/pb")
+COMMAND = (f"{BIN}/pocketbase", "serve", "--dir", "{folder}/pb", "--http", "127.0.0.1:{port}")
+FLUSHED = (*COMMAND, "--hooksDir", "pb_hooks")
 RECORDS = "/api/collections/leads/records"
+LEAD = RECORDS + "/%015d"
 PATH = RECORDS + "?perPage=50&sort=-created_at,-id&skipTotal=1"
 LOGIN = ("bench@example.com", "only-on-this-machine")
 TRIES = 100
@@ -24,6 +26,7 @@ LEADS = {
     "type": "base",
     "listRule": "user_id = @request.auth.id",
     "createRule": "@request.auth.id != '' && user_id = @request.auth.id",
+    "updateRule": "user_id = @request.auth.id",
     "fields": [
         {
             "name": "user_id",
@@ -54,10 +57,7 @@ def as_id(number: int) -> str:
     return f"{number:015}"
 
 
-def record(company_id: int, notes: str) -> dict[str, Any]:
-    """Return the body of a create; owner, status and score have to be sent by the client."""
-    fixed = {"user_id": as_id(1), "status": "new", "score": 10}
-    return {"company_id": company_id, "notes": notes, **fixed}
+REQUIRED = {"user_id": as_id(1), "status": "new", "score": 10}  # of a create, from the client
 
 
 def prepare(folder: Path, count: int) -> str:
@@ -66,7 +66,7 @@ def prepare(folder: Path, count: int) -> str:
     upsert = [COMMAND[0], "superuser", "upsert", *LOGIN, "--dir", str(data)]
     subprocess.run(upsert, check=True, stdout=subprocess.DEVNULL)
     port = free_port()
-    serve = [*(part.format(folder=folder) for part in COMMAND), "--http", f"127.0.0.1:{port}"]
+    serve = [part.format(folder=folder, port=port) for part in COMMAND]
     process = subprocess.Popen(serve, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         api = f"http://127.0.0.1:{port}/api/collections"

@@ -6,14 +6,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from data import Lead
 from engines import SQLITE, Engine
 
 PEERS = Path(__file__).parent / "peers"
@@ -34,27 +34,28 @@ class Server:
     Attributes:
         name: The name of its folder.
         title: Its name in the report.
-        disk: ``waits`` if a create is acknowledged only when it is durable, or ``does not wait``.
+        waits: Whether a write is acknowledged only when it is on the disk.
         prepare: Fills a folder with this many leads, and returns a token.
         command: Its command line, with the placeholders ``{port}`` and ``{folder}``.
-        path: The path of the list.
+        path: The path of the list; without its query, of creates.
+        lead: The path of a lead, with a placeholder for its id.
         listed: The member of a page that holds the leads; None if the page is the list itself.
-        extra_fields: Further fields of a lead, which can't be turned off.
         created: The status of a successful create.
-        body: The body of a create.
+        required: What a create has to say beside the company and the notes.
         engine: The engine of its database.
-        instances: How many of it share the database, and the requests by turns.
+        instances: How many of it share the database, each with its part of the connections.
     """
 
     name: str
     title: str
-    disk: str
+    waits: bool
     prepare: Prepare
     command: tuple[str, ...]
     path: str = "/leads"
-    listed: str | None = "data"  # where in a page the leads are
+    lead: str = "/leads/%d"
+    listed: str | None = "data"
     created: int = 201
-    body: dict[str, Any] = field(default_factory=lambda: {"company_id": 42, "notes": NOTES})
+    required: Mapping[str, Any] = field(default_factory=dict)
     engine: Engine = SQLITE
     instances: int = 1
 
@@ -80,24 +81,63 @@ class Server:
         finally:
             stop(process)
 
+    @property
+    def is_subject(self) -> bool:
+        """Whether it is the one that the others are compared with."""
+        return self.name == "leads"
+
+    @property
+    def collection(self) -> str:
+        """The path of creates."""
+        return self.path.partition("?")[0]
+
+    @property
+    def create(self) -> str:
+        """The body of creates, with a placeholder for the number."""
+        return json.dumps({"company_id": 42, "notes": NOTES + " {number}", **self.required})
+
+    @property
+    def update(self) -> str:
+        """The body of updates, with placeholders for the status and the number."""
+        return json.dumps({"status": "{status}", "notes": NOTES + " {number}"})
+
+    def ask(self, url: str, token: str, method: str = "GET", body: str = "") -> tuple[int, str]:
+        """Send one request; return the status and the body of the response.
+
+        Raises:
+            OSError: The server does not respond.
+        """
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = Request(url, body.encode() or None, headers, method=method)
+        try:
+            with urlopen(request, timeout=START_STOP_TIMEOUT) as response:
+                return response.status, response.read().decode()
+        except HTTPError as error:
+            return error.code, ""
+
+    def text(self, base: str, token: str) -> str:
+        """Return the first page as it is sent.
+
+        Raises:
+            OSError: The server does not respond, or with an error.
+        """
+        status, text = self.ask(base + self.path, token)
+        if status != 200:
+            raise ConnectionError(f"status {status}")
+        return text
+
     def page(self, base: str, token: str) -> list[dict[str, Any]]:
         """Return the leads of the first page.
 
         Raises:
-            BenchError: A lead lacks a field of ``data.Lead``.
             OSError: The server does not respond, or with an error.
         """
-        request = Request(base + self.path, headers={"Authorization": f"Bearer {token}"})
-        with urlopen(request, timeout=START_STOP_TIMEOUT) as response:
-            page = json.load(response)
+        page = json.loads(self.text(base, token))
         found: list[dict[str, Any]] = page[self.listed] if self.listed else page
-        for lead in found:
-            if not lead.keys() >= set(Lead._fields):
-                raise BenchError(f"{self.title}: the fields are {sorted(lead)}")
-        return [{name: lead[name] for name in Lead._fields} for lead in found]
+        return found
 
-    def await_page(self, base: str, token: str, pause: float = 0.05) -> list[dict[str, Any]]:
-        """Return the leads of the first page as soon as the server responds.
+    def await_page(self, base: str, token: str, pause: float = 0.05) -> None:
+        """Return when the server responds with a page.
 
         Args:
             base: The server's URL.
@@ -110,11 +150,13 @@ class Server:
         deadline = time.monotonic() + START_STOP_TIMEOUT
         while True:
             try:
-                return self.page(base, token)
+                self.text(base, token)
             except OSError as error:  # the connection was refused, or the response is an error
                 if time.monotonic() > deadline:
                     raise BenchError(f"{self.title} does not answer: {error}") from error
                 time.sleep(pause)  # nothing tells when a server listens
+            else:
+                return
 
 
 def free_port() -> int:

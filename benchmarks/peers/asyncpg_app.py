@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import asyncpg
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -40,6 +40,11 @@ PAGE = f"SELECT {COLUMNS} FROM lead WHERE user_id = $1 ORDER BY created_at DESC,
 CREATE = f"""
     INSERT INTO lead (user_id, company_id, notes) VALUES ($1, $2, $3) RETURNING {COLUMNS}
 """  # noqa: S608  # our own names
+UPDATE = f"""
+    UPDATE lead
+    SET status = coalesce($3, status), notes = coalesce($4, notes), updated_at = now()
+    WHERE id = $1 AND user_id = $2 RETURNING {COLUMNS}
+"""  # noqa: S608  # our own names
 
 
 @asynccontextmanager
@@ -59,6 +64,13 @@ class LeadCreate(BaseModel):
 
     company_id: int = Field(ge=1)
     notes: str = Field(default="", max_length=10_000)
+
+
+class LeadUpdate(BaseModel):
+    """The body of an update."""
+
+    status: Literal["new", "contacted", "qualified", "converted", "lost"] | None = None
+    notes: str | None = Field(default=None, max_length=10_000)
 
 
 class Lead(LeadCreate):
@@ -103,6 +115,17 @@ async def list_leads(connection: ConnectionDep, user_id: UserIdDep, limit: int =
 async def create_lead(connection: ConnectionDep, user_id: UserIdDep, lead: LeadCreate) -> object:
     """Store a lead of the caller's."""
     return dict(await connection.fetchrow(CREATE, user_id, lead.company_id, lead.notes))
+
+
+@app.patch("/leads/{lead_id}", response_model=Lead)
+async def update_lead(
+    connection: ConnectionDep, user_id: UserIdDep, lead_id: int, lead: LeadUpdate
+) -> object:
+    """Change a lead of the caller's."""
+    row = await connection.fetchrow(UPDATE, lead_id, user_id, lead.status, lead.notes)
+    if row is None:
+        raise HTTPException(404)
+    return dict(row)
 
 
 async def set_up() -> None:

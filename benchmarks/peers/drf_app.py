@@ -81,6 +81,13 @@ class LeadSerializer(serializers.ModelSerializer):
         read_only_fields = ("status", "score")
 
 
+class LeadUpdateSerializer(LeadSerializer):
+    """A lead in updates."""
+
+    class Meta(LeadSerializer.Meta):
+        read_only_fields = ("company_id", "score")
+
+
 class BearerAuthentication(TokenAuthentication):
     """The framework's token authentication, with the standard scheme."""
 
@@ -94,10 +101,15 @@ class NewestFirst(pagination.CursorPagination):
     ordering = ("-created_at", "-id")
 
 
-class LeadViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet):
-    """List and create the caller's leads."""
+class LeadViewSet(
+    mixins.CreateModelMixin,
+    mixins.ListModelMixin,
+    mixins.UpdateModelMixin,
+    viewsets.GenericViewSet,
+):
+    """List, create and update the caller's leads."""
 
-    serializer_class = LeadSerializer
+    http_method_names = ("get", "post", "patch")
     authentication_classes = (BearerAuthentication,)
     permission_classes = (IsAuthenticated,)
     pagination_class = NewestFirst
@@ -105,6 +117,10 @@ class LeadViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, viewsets.Gener
     def get_queryset(self) -> "models.QuerySet[Lead]":
         """Return the caller's leads."""
         return Lead.objects.filter(user=self.request.user)
+
+    def get_serializer_class(self) -> type[LeadSerializer]:
+        """Return the serializer of the action."""
+        return LeadUpdateSerializer if self.action == "partial_update" else LeadSerializer
 
     def perform_create(self, serializer: LeadSerializer) -> None:
         """Store a lead of the caller's."""

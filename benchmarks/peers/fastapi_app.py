@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -43,6 +43,13 @@ class LeadCreate(SQLModel):
 
     company_id: int = Field(ge=1)
     notes: str = Field(default="", max_length=10_000)
+
+
+class LeadUpdate(SQLModel):
+    """The body of an update."""
+
+    status: Literal["new", "contacted", "qualified", "converted", "lost"] | None = None
+    notes: str | None = Field(default=None, max_length=10_000)
 
 
 class LeadBase(LeadCreate):
@@ -101,6 +108,19 @@ def list_leads(session: SessionDep, user: UserDep, limit: int = 50) -> object:
 def create_lead(session: SessionDep, user: UserDep, lead: LeadCreate) -> object:
     """Store a lead of the caller's."""
     stored = Lead.model_validate(lead, update={"user_id": user.id})
+    session.add(stored)
+    session.commit()
+    session.refresh(stored)
+    return stored
+
+
+@app.patch("/leads/{lead_id}", response_model=LeadPublic)
+def update_lead(session: SessionDep, user: UserDep, lead_id: int, lead: LeadUpdate) -> object:
+    """Change a lead of the caller's."""
+    stored = session.get(Lead, lead_id)
+    if stored is None or stored.user_id != user.id:
+        raise HTTPException(404)
+    stored.sqlmodel_update(lead.model_dump(exclude_unset=True), update={"updated_at": now()})
     session.add(stored)
     session.commit()
     session.refresh(stored)

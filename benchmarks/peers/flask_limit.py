@@ -18,6 +18,10 @@ PAGE = f"""
 INSERT = f"""
     INSERT INTO leads_lead ({", ".join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id
 """  # noqa: S608  # our own names
+UPDATE = f"""
+    UPDATE leads_lead SET status = ?, notes = ?, updated_at = ? WHERE id = ? AND user_id = ?
+    RETURNING {", ".join(COLUMNS)}
+"""  # noqa: S608  # our own names
 
 
 @cache
@@ -30,6 +34,11 @@ def database() -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: fsync at each commit
     return connection
+
+
+def now() -> str:
+    """Return the current time as leads-service stores it."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @app.get("/v1/leads")
@@ -46,8 +55,20 @@ def list_leads() -> Response:
 def create_lead() -> Response:
     """Store a lead of user 1."""
     body = orjson.loads(request.get_data())
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-    values = (1, body["company_id"], "new", body["notes"], 10, now, now)
+    moment = now()
+    values = (1, body["company_id"], "new", body["notes"], 10, moment, moment)
     (lead_id,) = database().execute(INSERT, values).fetchone()
     lead = dict(zip(COLUMNS, (lead_id, *values), strict=True))
     return Response(orjson.dumps(lead), 201, content_type="application/json")
+
+
+@app.patch("/v1/leads/<int:lead_id>")
+def update_lead(lead_id: int) -> Response:
+    """Change a lead of user 1."""
+    body = orjson.loads(request.get_data())
+    values = (body["status"], body["notes"], now(), lead_id, 1)
+    row = database().execute(UPDATE, values).fetchall()
+    if not row:
+        return Response(status=404)
+    lead = dict(zip(COLUMNS, *row, strict=True))
+    return Response(orjson.dumps(lead), content_type="application/json")

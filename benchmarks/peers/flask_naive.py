@@ -55,6 +55,9 @@ class Lead(BaseModel):
         indexes = ((("user", "created_at"), False),)  # SQLite appends the id to every index
 
 
+STATUSES = ("new", "contacted", "qualified", "converted", "lost")
+
+
 class LeadSchema(Schema):
     """A lead in requests and responses."""
 
@@ -66,6 +69,13 @@ class LeadSchema(Schema):
     score = fields.Integer(dump_only=True)
     created_at = fields.DateTime(dump_only=True)
     updated_at = fields.DateTime(dump_only=True)
+
+
+class LeadUpdateSchema(Schema):
+    """The body of an update."""
+
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    notes = fields.String(validate=validate.Length(max=10_000))
 
 
 @app.before_request
@@ -99,6 +109,20 @@ def create_lead() -> tuple[dict[str, Any], int]:
     body = LeadSchema().load(request.get_json())
     lead = Lead.create(user=g.user, created_at=now, updated_at=now, **body)
     return LeadSchema().dump(lead), 201
+
+
+@app.patch("/leads/<int:lead_id>")
+def update_lead(lead_id: int) -> dict[str, Any]:
+    """Change a lead of the caller's."""
+    lead = g.user.leads.where(Lead.id == lead_id).get_or_none()
+    if lead is None:
+        abort(404)
+    for name, value in LeadUpdateSchema().load(request.get_json()).items():
+        setattr(lead, name, value)
+    lead.updated_at = datetime.now(UTC).replace(tzinfo=None)
+    lead.save()
+    body: dict[str, Any] = LeadSchema().dump(lead)
+    return body
 
 
 if __name__ == "__main__":
