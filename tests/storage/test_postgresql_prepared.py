@@ -76,12 +76,15 @@ def test_they_outlive_a_rollback(tmp_path: Path) -> None:
     storage = open_storage(postgres_url(tmp_path))
     assert isinstance(storage, PostgresqlStorage)
     storage.migrate()
+
+    def fail() -> None:
+        storage.insert_lead(new(), of_known_user=False)
+        raise LookupError
+
     with storage.opened():
         lead = insert(storage)
-        with pytest.raises(LookupError), storage.writing():
-            storage.insert_lead(new(), of_known_user=False)
-            raise LookupError
+        with pytest.raises(LookupError):
+            storage.transact(fail)
         assert storage.lead(1, lead["id"]) == lead
         insert(storage)
         assert storage.count(1, {}) == 2
-
