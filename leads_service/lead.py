@@ -18,6 +18,7 @@ MAX_SCORE = 100
 MAX_NOTES = 10_000  # code points
 
 EXAMPLE_TIME = "2026-11-22T22:03:11.123456Z"
+BEGINNING = datetime.min.replace(tzinfo=UTC)  # the earliest time
 DAY_BEGINS, DAY_ENDS = "00:00:00.000000Z", "23:59:59.999999Z"
 
 Clock = Callable[[], datetime]
