@@ -13,6 +13,7 @@ from typing import Any
 
 STATUSES = ("new", "contacted", "qualified", "converted", "lost")
 FUNNEL = STATUSES[:4]  # a lead that reaches one of them has reached those before it
+ENDS = ("converted", "lost")
 MAX_INTEGER = 2**63 - 1  # the largest that SQLite stores, https://www.sqlite.org/datatype3.html
 MAX_SCORE = 100
 MAX_NOTES = 10_000  # code points
