@@ -74,6 +74,7 @@ def test_every_figure_leads_to_its_leads(board: Board, sign_in: Open, company: s
     expect(progress.locator("#stays a").first).to_be_visible()
     figures = [(link.inner_text(), link.get_attribute("href") or "") for link in links.all()]
     assert len(figures) == (14 if company else 15)
+    before = [link.get_attribute("href") for link in progress.locator("#trend a").all()]
     for text, address in figures:
         progress.goto(board.base + address)
         rows = listed(progress)
@@ -87,6 +88,8 @@ def test_every_figure_leads_to_its_leads(board: Board, sign_in: Open, company: s
             assert rows.count() == int(text.split()[0])
         if company:
             assert rows.all_inner_texts() == ["Company 1"]
+        elif address in before:
+            assert rows.all_inner_texts() == ["Company 9"]
 
 
 def test_more_leads_and_the_way_to_one_and_back(board: Board, sign_in: Open) -> None:
