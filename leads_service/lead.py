@@ -13,11 +13,13 @@ from typing import Any
 
 STATUSES = ("new", "contacted", "qualified", "converted", "lost")
 FUNNEL = STATUSES[:4]  # a lead that reaches one of them has reached those before it
+ENDS = ("converted", "lost")
 MAX_INTEGER = 2**63 - 1  # the largest that SQLite stores, https://www.sqlite.org/datatype3.html
 MAX_SCORE = 100
 MAX_NOTES = 10_000  # code points
 
 EXAMPLE_TIME = "2026-11-22T22:03:11.123456Z"
+BEGINNING = datetime.min.replace(tzinfo=UTC)  # the earliest time
 DAY_BEGINS, DAY_ENDS = "00:00:00.000000Z", "23:59:59.999999Z"
 
 Clock = Callable[[], datetime]

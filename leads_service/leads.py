@@ -23,10 +23,10 @@ from leads_service.lead import (
     utc_now,
     without_null,
 )
-from leads_service.progress import Progress, progress
+from leads_service.progress import Progress, count, progress
 from leads_service.retries import retry_conflicts
 from leads_service.scoring import Scorer, scoring
-from leads_service.storage.base import Page, StatusChangeRecord, Storage
+from leads_service.storage.base import CountedLead, Figure, Page, StatusChangeRecord, Storage
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -237,6 +237,25 @@ class LeadService:
     ) -> Progress:
         """Return the user's progress until now; arguments as for ``progress.progress``."""
         return progress(self._storage, user_id, span, self._clock(), company_id)
+
+    def count_of(self, user_id: int, figure: Figure) -> int:
+        """Return a figure of the user's progress; see ``progress.count``."""
+        return count(self._storage, user_id, figure)
+
+    def drill_down(
+        self,
+        user_id: int,
+        figure: Figure,
+        *,
+        after: tuple[str | int, int] | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[list[CountedLead], bool]:
+        """Return leads that a figure counts, and whether there are more.
+
+        Arguments as for ``Storage.drill_down``.
+        """
+        leads = self._storage.drill_down(user_id, figure, after=after, limit=limit + 1)
+        return leads[:limit], len(leads) > limit
 
     # Many leads
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
-from leads_service.lead import FUNNEL, STATUSES, timestamp
-from leads_service.storage.base import Storage
+from leads_service.lead import BEGINNING, FUNNEL, STATUSES, timestamp
+from leads_service.storage.base import Figure, Storage
 
 UNITS = {"d": 1, "w": 7, "y": 365}  # days
 ALL = "all"
@@ -15,7 +15,6 @@ SPANS = f"90d, 8w or 1y, up to {MAX_DAYS}d, a day such as 2026-01-31, or {ALL}"
 MAX_WEEKS = 520  # ten years
 WEEK = timedelta(weeks=1)
 NO_STAYS = (0, None, None)
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Step(NamedTuple):
@@ -89,8 +88,8 @@ class Progress(NamedTuple):
     """A user's progress from ``since``, None for all time, to before ``until``.
 
     ``weeks`` are consecutive, the last ``MAX_WEEKS`` at most; of all time they begin with the first
-    lead. ``before`` is the outcome of the span of the same length that ended at ``since``, None if
-    there is none.
+    lead. ``before`` is the outcome of the span of the same length, from ``before_since``, that
+    ended at ``since``; both are None if there is none.
     """
 
     since: datetime | None
@@ -101,6 +100,7 @@ class Progress(NamedTuple):
     stays: tuple[Stays, ...]
     outcome: Outcome
     before: Outcome | None
+    before_since: datetime | None
 
 
 def progress(
@@ -143,7 +143,19 @@ def progress(
         tuple(Stays(status, *lengths.get(status, NO_STAYS)) for status in STATUSES),
         outcome,
         Outcome(*ended) if has_before else None,
+        moments[0] if has_before else None,
     )
+
+
+def count(storage: Storage, user_id: int, figure: Figure) -> int:
+    """Return a figure of a user's: how many leads, or stays, ``Storage.drill_down`` lists."""
+    event, status, since, until, company_id = figure
+    if event == "left":
+        return storage.stays(user_id, since, until, company_id).get(status, NO_STAYS)[0]
+    if event == "reached" and status != FUNNEL[0]:
+        return storage.reached(user_id, since, until, company_id).get(status, 0)
+    ((created, converted, lost),) = storage.counts_between(user_id, (since, until), company_id)
+    return {FUNNEL[0]: created, "converted": converted, "lost": lost}[status]
 
 
 def _since(span: timedelta | datetime | None, now: datetime) -> datetime | None:
@@ -202,5 +214,5 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+        return timestamp(value)
     return value.isoformat() if isinstance(value, date) else value

@@ -4,6 +4,7 @@ The pages have no data in them, so anybody may have them. Their scripts ask the 
 offers, and the views here for the rest.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -21,7 +22,7 @@ from flask import (
     url_for,
 )
 from flask_smorest import abort as abort_with
-from marshmallow import EXCLUDE
+from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validates_schema
 from werkzeug.exceptions import Unauthorized
 
 from leads_service.api.auth import SESSION_COOKIE, session_token
@@ -38,15 +39,64 @@ from leads_service.api.responses import empty_response, file_response, json_resp
 from leads_service.api.schemas import LeadQuerySchema
 from leads_service.api.views import not_found
 from leads_service.exceptions import AccountError, CursorNotFoundError, LeadNotFoundError
-from leads_service.lead import MAX_NOTES, STATUSES
+from leads_service.lead import BEGINNING, ENDS, MAX_NOTES, STATUSES, Choice, timestamp
 from leads_service.progress import SPANS, plain, span_of
 from leads_service.state import current_state
+from leads_service.storage.base import EVENTS, Figure
+from leads_service.validation import (
+    MomentField,
+    StatusField,
+    StrictSchema,
+    checks,
+    filter_fields,
+)
 
 TOKENS = "leads_service_board_tokens"  # in ``app.extensions``
 STATIC = {file.name: file for file in (files("leads_service.board") / "static").iterdir()}
 QUERY = LeadQuerySchema()
 COMPANY = LeadQuerySchema(only=["company_id"], unknown=EXCLUDE)
 DEFAULT_SPAN = "90d"
+WHOLE = re.compile(r"[0-9]{1,18}")  # fits into 64 bits
+NO_CURSOR = "Not a cursor of this list."
+
+
+class PlaceField(fields.String):
+    """Where a page of leads ends: the last one's ``CountedLead.place``, a comma, and its id."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        place, _, lead_id = value.rpartition(",")
+        if not WHOLE.fullmatch(lead_id):
+            raise ValidationError(NO_CURSOR)
+        return int(place) if WHOLE.fullmatch(place) else MomentField().deserialize(place), int(
+            lead_id
+        )
+
+
+class FigureSchema(StrictSchema):
+    """The query for the leads that a figure counts."""
+
+    reached = StatusField(validate=checks(Choice(STATUSES)))
+    became = StatusField(validate=checks(Choice(ENDS)))
+    left = StatusField(validate=checks(Choice(STATUSES)))
+    since = MomentField(load_default=timestamp(BEGINNING))
+    until = MomentField(required=True)
+    company_id = filter_fields()["company_id"]
+    cursor = PlaceField()
+
+    @validates_schema
+    def is_one_figure(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Check that one figure is asked for, and that the cursor is one of its list.
+
+        Raises:
+            ValidationError: One of them is not so.
+        """
+        if len(data.keys() & EVENTS) != 1:
+            raise ValidationError(f"Give one of {', '.join(EVENTS)}.", EVENTS[0])
+        if "cursor" in data and isinstance(data["cursor"][0], int) is not ("left" in data):
+            raise ValidationError(NO_CURSOR, "cursor")
+
+
+FIGURE = FigureSchema()
 
 board = Blueprint("leads_service_board", __name__, template_folder="templates")
 for _error in HANDLED:
@@ -81,6 +131,12 @@ def index() -> Response:
 def progress() -> Response:
     """Return the page with the progress."""
     return _page("leads_board/progress.html")
+
+
+@board.route("/progress/leads", strict_slashes=False)
+def progress_leads() -> Response:
+    """Return the page with the leads that a figure counts."""
+    return _page("leads_board/counted.html")
 
 
 def _page(template: str) -> Response:
@@ -155,6 +211,28 @@ def figures() -> Response:
         company.get("company_id"),
     )
     return json_response(plain(found))
+
+
+@board.route("/figures/leads")
+def figure_leads() -> Response:
+    """Return a page of the caller's leads that a figure counts, and with the first one the figure.
+
+    Aborts with 422 if a parameter is not valid.
+    """
+    authenticate()
+    query = LeadsBlueprint.ARGUMENTS_PARSER.parse(FIGURE, request, location="query", unknown=RAISE)
+    (event,) = query.keys() & EVENTS
+    after = query.pop("cursor", None)
+    figure = Figure(event, query.pop(event), **query)
+    leads, user_id = current_state().leads, g.leads_caller.user_id
+    counted, has_more = leads.drill_down(user_id, figure, after=after)
+    last = counted[-1] if has_more else None
+    answer = {
+        "count": leads.count_of(user_id, figure) if after is None else None,
+        "data": [one.lead | {"counted_at": one.counted_at, "place": one.place} for one in counted],
+        "next_cursor": last and f"{last.place},{last.lead['id']}",
+    }
+    return json_response(answer)
 
 
 @board.route("/leads/<leads_service_id:lead_id>/history")

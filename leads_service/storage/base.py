@@ -85,6 +85,43 @@ class Lengths(NamedTuple):
     ninetieth: int | None
 
 
+EVENTS = ("reached", "became", "left")
+
+
+class Figure(NamedTuple):
+    """What a figure of the progress counts, between two times, for a company or all (None).
+
+    Attributes:
+        event: One of ``EVENTS``: ``reached`` for leads created within the time that have ever
+            reached the status; ``became`` for those that first got it within the time, where it is
+            converted or lost; ``left`` for stays in it of a known length that ended then.
+        status: The status.
+        since: The time's beginning.
+        until: Its end, which does not belong to it.
+        company_id: Of which company; None for all.
+    """
+
+    event: str
+    status: str
+    since: str
+    until: str
+    company_id: int | None = None
+
+
+class CountedLead(NamedTuple):
+    """A lead that a figure counts.
+
+    Attributes:
+        lead: All its fields.
+        counted_at: When it was created, or when its status changed so that it counts.
+        place: What the list is ordered by: a time, or the length of its longest stay in seconds.
+    """
+
+    lead: dict[str, Any]
+    counted_at: str
+    place: str | int
+
+
 Result = TypeVar("Result")
 
 
@@ -313,6 +350,21 @@ class Storage(Protocol):
             since: The time's beginning.
             until: Its end, which does not belong to it.
             company_id: Of which company; None for all.
+        """
+
+    def drill_down(
+        self, user_id: int, figure: Figure, *, after: tuple[str | int, int] | None, limit: int
+    ) -> list[CountedLead]:
+        """Return the leads that a figure counts, each one once.
+
+        The newest or latest come first, and of ``left`` the longest stays.
+
+        Args:
+            user_id: Whose leads.
+            figure: The figure.
+            after: The ``place`` and the id of the previous page's last lead; None for the first
+                page.
+            limit: The maximum number of leads.
         """
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:

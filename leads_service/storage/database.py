@@ -19,10 +19,12 @@ from leads_service.exceptions import (
     StorageUnusableError,
     UserGoneError,
 )
-from leads_service.lead import FIELDS
+from leads_service.lead import BEGINNING, FIELDS, later
 from leads_service.storage import history, queries
 from leads_service.storage.base import (
+    CountedLead,
     Counts,
+    Figure,
     KeyRecord,
     Lengths,
     Position,
@@ -341,7 +343,7 @@ class DatabaseStorage(ABC):
         for before, after, count in self._counted(
             history.count_reached, user_id, company_id, **time
         ):
-            reached.update({s: count for s, bit in BITS.items() if bit & after & ~before})
+            reached.update({s: count for s in BITS if history.is_reached(s, before, after)})
         return dict(reached)
 
     def stays(
@@ -361,6 +363,20 @@ class DatabaseStorage(ABC):
             status: Lengths(count, percentile(status, count, 50), percentile(status, count, 90))
             for status, count in self._counted(history.count_stays, user_id, company_id, **time)
         }
+
+    def drill_down(
+        self, user_id: int, figure: Figure, *, after: tuple[str | int, int] | None, limit: int
+    ) -> list[CountedLead]:
+        """Return the leads that a figure counts, each one once."""
+        query = history.drill_down(figure, is_first=after is None)
+        place, lead_id = after or (None, None)
+        values = figure._asdict() | {"user_id": user_id, "limit": limit}
+        values |= {"from_status": figure.status, "to_status": figure.status}
+        if isinstance(place, str):
+            # No end that is later than the place: SQLite may begin its scan at either.
+            values["until"] = min(figure.until, later(place, BEGINNING))
+        rows = self._statement(query).rows(values | {"place": place, "id": lead_id})
+        return [CountedLead(_lead(row[:-2]), *row[-2:]) for row in rows]
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""

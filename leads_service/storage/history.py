@@ -1,14 +1,16 @@
 """The queries on the status changes, and on what the progress counts: one user's rows only."""
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import JOIN, SQL, Join, Select, Tuple, fn
 
 from leads_service.lead import STATUSES
-from leads_service.storage.base import StatusChangeRecord
-from leads_service.storage.models import REACHED, Lead, StatusChange
-from leads_service.storage.queries import Query, parameter
+from leads_service.storage.base import Figure, StatusChangeRecord
+from leads_service.storage.models import BITS, REACHED, Lead, StatusChange
+from leads_service.storage.queries import OWNED_BY_USER, Query, columns, parameter
 
 COLUMNS = tuple(StatusChange._meta.sorted_field_names)
 INITIAL = STATUSES[0]
@@ -76,38 +78,56 @@ def _within(table: Any, column: Any, terms: Sequence[Any], *, of_company: bool) 
     return [table.user_id == parameter("user_id"), *terms, *time, *company]
 
 
+def _created(*, of_company: bool) -> list[Any]:
+    """Return the conditions on leads that were created within a time."""
+    return _within(Lead, Lead.created_at, (), of_company=of_company)
+
+
+def _ended(*, of_company: bool) -> list[Any]:
+    """Return the conditions on changes with which leads first got the status ``to_status``."""
+    terms = (StatusChange.to_status == parameter("to_status"), IS_END, IS_FIRST)
+    return _within(StatusChange, StatusChange.changed_at, terms, of_company=of_company)
+
+
+def _reached(*, of_company: bool) -> list[Any]:
+    """Return the conditions on changes with which leads created within a time reached more."""
+    column = StatusChange.lead_created_at
+    return _within(StatusChange, column, (IS_FIRST,), of_company=of_company)
+
+
+def _stays(table: Any = StatusChange, *, of_company: bool) -> list[Any]:
+    """Return the conditions on the ends of stays of a known length, within a time."""
+    return _within(table, table.changed_at, (HAS_SECONDS,), of_company=of_company)
+
+
+def _stays_in(table: Any = StatusChange, *, of_company: bool) -> list[Any]:
+    """Return the conditions on the ends of such stays in ``from_status``."""
+    its = table.from_status == parameter("from_status")
+    return [*_stays(table, of_company=of_company), its]
+
+
 def count_created(*, of_company: bool) -> Query:
     """Return the query for how many leads were created within a time."""
-    within = _within(Lead, Lead.created_at, (), of_company=of_company)
-    return Lead.select(fn.COUNT(SQL("*"))).where(*within)
+    return Lead.select(fn.COUNT(SQL("*"))).where(*_created(of_company=of_company))
 
 
 def count_ended(*, of_company: bool) -> Query:
     """Return the query for how many leads first got the status ``to_status`` within a time."""
-    terms = (StatusChange.to_status == parameter("to_status"), IS_END, IS_FIRST)
-    within = _within(StatusChange, StatusChange.changed_at, terms, of_company=of_company)
-    return StatusChange.select(fn.COUNT(SQL("*"))).where(*within)
+    return StatusChange.select(fn.COUNT(SQL("*"))).where(*_ended(of_company=of_company))
 
 
 def count_reached(*, of_company: bool) -> Query:
     """Return the query for how many leads created within a time have reached more, and what."""
-    column = StatusChange.lead_created_at
-    within = _within(StatusChange, column, (IS_FIRST,), of_company=of_company)
     steps = (StatusChange.reached_before, StatusChange.reached)
-    return StatusChange.select(*steps, fn.COUNT(SQL("*"))).where(*within).group_by(*steps)
-
-
-def _stays(columns: Sequence[Any], *, of_company: bool) -> Query:
-    """Return the query for the stays of a known length that ended within a time."""
-    column = StatusChange.changed_at
-    within = _within(StatusChange, column, (HAS_SECONDS,), of_company=of_company)
-    return StatusChange.select(*columns).where(*within)
+    counts = StatusChange.select(*steps, fn.COUNT(SQL("*")))
+    return counts.where(*_reached(of_company=of_company)).group_by(*steps)
 
 
 def count_stays(*, of_company: bool) -> Query:
     """Return the query for how many stays of a known length ended within a time, by status."""
     status = StatusChange.from_status
-    return _stays([status, fn.COUNT(SQL("*"))], of_company=of_company).group_by(status)
+    counts = StatusChange.select(status, fn.COUNT(SQL("*")))
+    return counts.where(*_stays(of_company=of_company)).group_by(status)
 
 
 def select_stay(*, of_company: bool) -> Query:
@@ -115,8 +135,7 @@ def select_stay(*, of_company: bool) -> Query:
 
     It is the one that ``offset`` others are shorter than, or as short as.
     """
-    stays = _stays([StatusChange.seconds], of_company=of_company)
-    stays = stays.where(StatusChange.from_status == parameter("from_status"))
+    stays = StatusChange.select(StatusChange.seconds).where(*_stays_in(of_company=of_company))
     return (
         stays.order_by(StatusChange.seconds).limit(parameter("limit")).offset(parameter("offset"))
     )
@@ -139,3 +158,89 @@ COUNTS: tuple[Callable[..., Query], ...] = (
     count_stays,
     select_stay,
 )
+
+
+# The leads that a figure counts
+
+# What a change of status may reach: the sum of ``BITS`` before it, and after it.
+_SUMS = {one | other for one in REACHED.values() for other in REACHED.values()}
+STEPS = sorted({(before, before | bits) for before in _SUMS for bits in REACHED.values()})
+
+
+def is_reached(status: str, before: int, after: int) -> bool:
+    """Return whether a status is first reached with a step."""
+    return bool(BITS[status] & after & ~before)
+
+
+def drill_down(figure: Figure, *, is_first: bool) -> Query:
+    """Return the query for ``Storage.drill_down``: a lead's columns, ``counted_at`` and ``place``.
+
+    Args:
+        figure: The figure, whose times and company are parameters.
+        is_first: Whether the page is the first one; others come after a ``place`` and an ``id``.
+    """
+    of_company = figure.company_id is not None
+
+    def page(
+        conditions: Sequence[Any],
+        place: Any,
+        lead_id: Any = StatusChange.lead_id,
+        counted_at: Any = StatusChange.changed_at,
+    ) -> Query:
+        named = (lead_id.alias("lead_id"), counted_at.alias("counted_at"), place.alias("place"))
+        leads = place.model.select(*named).where(*conditions)
+        if not is_first:
+            last = Tuple(parameter("place"), parameter("id"))
+            leads = leads.where(Tuple(place, lead_id) < last)
+        return leads.order_by(place.desc(), lead_id.desc()).limit(parameter("limit"))
+
+    if figure.event == "became":
+        counted = page(_ended(of_company=of_company), StatusChange.changed_at)
+    elif figure.event == "left":
+        counted = page(_longest_stays(of_company=of_company), StatusChange.seconds)
+    elif figure.status == INITIAL:
+        created_at = Lead.created_at
+        counted = page(_created(of_company=of_company), created_at, Lead.id, created_at)
+    else:
+        # An index has the leads in order for each step, of which there are few: the newest of each
+        # one, a page at most, hold those of all.
+        pages = [
+            page(
+                [*_reached(of_company=of_company), *_is_step(before, after)],
+                StatusChange.lead_created_at,
+            )
+            for before, after in STEPS
+            if is_reached(figure.status, before, after)
+        ]
+        # In a UNION, SQLite takes no limit but that of a subquery.
+        counted = reduce(
+            operator.add,
+            (Select([one.alias(f"step_{n}")], [SQL("*")]) for n, one in enumerate(pages)),
+        )
+    counted = counted.alias("counted")
+    # CROSS: of all joins, the one of which SQLite does not begin with the leads.
+    leads = Select(
+        [Join(counted, Lead, JOIN.CROSS)], [*columns(), counted.c.counted_at, counted.c.place]
+    )
+    leads = leads.where(OWNED_BY_USER, Lead.id == counted.c.lead_id)
+    return leads.order_by(counted.c.place.desc(), Lead.id.desc()).limit(parameter("limit"))
+
+
+def _is_step(before: int, after: int) -> tuple[Any, Any]:
+    return StatusChange.reached_before == SQL(f"{before}"), StatusChange.reached == SQL(f"{after}")
+
+
+def _longest_stays(*, of_company: bool) -> list[Any]:
+    """Return the conditions on the longest such stay of each lead in ``from_status``.
+
+    Of stays of the same length, it is the last.
+    """
+    other = StatusChange.alias("other")
+    # Not by the index of all stays, which SQLite would take: by the lead's own changes.
+    length = other.seconds + SQL("0")
+    longer = Tuple(length, other.changed_at) > Tuple(StatusChange.seconds, StatusChange.changed_at)
+    same_lead = other.lead_id == StatusChange.lead_id
+    longer_ones = other.select(SQL("1")).where(
+        *_stays_in(other, of_company=of_company), same_lead, longer
+    )
+    return [*_stays_in(of_company=of_company), ~fn.EXISTS(longer_ones)]

@@ -95,10 +95,10 @@ def show_delete(page: Page) -> None:
 def show_choice(page: Page) -> None:
     answer = page.request.get(f"{page.url.removesuffix('board')}v1/leads?company_id=42")
     lead = answer.json()["data"][0]
+    url = f"{page.url.removesuffix('board')}v1/leads/{lead['id']}"
     notes = open_panel(page, 42).get_by_label("Notes")
     notes.fill("mine")
     headers = {"Sec-Fetch-Site": "same-origin"}
-    url = f"{page.url.removesuffix('board')}v1/leads/{lead['id']}"
     assert page.request.patch(url, data={"notes": THEIRS}, headers=headers).ok
     notes.press("Control+Enter")
     expect(page.get_by_role("dialog", name="Changed elsewhere")).to_be_visible()
@@ -139,6 +139,11 @@ def show_tables(page: Page) -> None:
     expect(page.get_by_role("table").last).to_be_visible()
 
 
+def show_counted(page: Page) -> None:
+    page.locator("#funnel a").last.click()
+    expect(page.get_by_role("heading", name=re.compile("that were lost$"))).to_be_visible()
+
+
 Show = Callable[[Page], None]
 VIEWS: list[tuple[Show, ...]] = [
     (show_sign_in, show_problem),
@@ -154,6 +159,7 @@ VIEWS: list[tuple[Show, ...]] = [
     (show_filters,),
     (show_keys,),
     (show_progress, show_tables),
+    (show_progress, show_counted),
 ]
 views = pytest.mark.parametrize("steps", VIEWS, ids=lambda steps: steps[-1].__name__)
 

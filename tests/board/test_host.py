@@ -101,6 +101,16 @@ def test_who_is_logged_in_there_sees_and_moves(host: Flask, url: str, page: Page
     assert [cookie["name"] for cookie in page.context.cookies()] == ["session"]
 
 
+def test_a_figure_leads_to_its_leads_and_to_one(url: str, page: Page) -> None:
+    page.goto(f"{url}/login/7")
+    page.get_by_role("link", name="Progress").click()
+    page.locator("#funnel a").click()
+    expect(page).to_have_url(re.compile(f"^{url}{PATH}/progress/leads"))
+    page.get_by_role("link", name="Company 42").click()
+    expect(page.get_by_role("dialog", name="Company 42")).to_be_visible()
+    expect(page).to_have_url(f"{url}{PATH}?lead=1")
+
+
 def test_who_has_logged_out_meanwhile_is_told(url: str, page: Page, complaints: Complaints) -> None:
     complaints.expect_status(401)
     page.goto(f"{url}/login/7")

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
+from tests.board.conftest import Open
 from tests.board.live import (
     SHOW,
     Board,
     Complaints,
     answered,
     card,
+    cards,
     column,
     expect_in,
     open_panel,
@@ -310,3 +312,30 @@ def test_keys_are_text_where_text_is_written(board: Board, page: Page) -> None:
     expect(notes).to_have_value("n/?2u")
     assert board.lead(42)["status"] == "new"
     expect(page.get_by_role("dialog")).to_have_count(1)
+
+
+def test_a_lead_has_an_address(board: Board, sign_in: Open) -> None:
+    """It is that of its open panel, with the filters, and opens the panel elsewhere."""
+    board.add(41)
+    page = sign_in(query="?company_id=42")
+    open_panel(page, 42)
+    address = f"{board.url}?company_id=42&lead={board.lead(42)['id']}"
+    expect(page).to_have_url(address)
+    page.reload()
+    expect(panel(page, 42)).to_be_visible()
+    expect(cards(page)).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(f"{board.url}?company_id=42")
+    other = sign_in(query=address.partition("/board")[2])
+    expect(panel(other, 42)).to_be_visible()
+
+
+def test_an_address_of_no_lead_of_mine(board: Board, sign_in: Open, complaints: Complaints) -> None:
+    complaints.expect_status(404)
+    board.add(7, user="bob")
+    page = sign_in()
+    for lead in (board.lead(7, "bob")["id"], 999, 0, "x", "", "../leads?limit=1"):
+        page.goto(f"{board.url}?lead={lead}")
+        expect(page.get_by_role("alert")).to_contain_text("There is no such lead.")
+        expect(page).to_have_url(board.url)
+        expect(page.get_by_role("dialog")).to_have_count(0)

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.board.conftest import Open
-from tests.board.live import Board, Complaints, card, cards, column
+from tests.board.live import Board, Complaints, panel
 
 
 @pytest.fixture
-def progress(board: Board, sign_in: Open) -> Page:
-    """The page of a user of whose four leads one was contacted, and one converted in two days."""
+def told(board: Board) -> None:
+    """Four leads of a user, of which one was contacted, and one converted in two days."""
     board.clock.ago = timedelta(days=200)
     board.add(9)
     board.clock.ago = timedelta(days=10)
@@ -23,6 +23,10 @@ def progress(board: Board, sign_in: Open) -> Page:
         board.change(company, status="contacted")
     board.change(1, status="converted")
     board.clock.ago = timedelta()
+
+
+@pytest.fixture
+def progress(told: None, sign_in: Open) -> Page:
     page = sign_in()
     page.get_by_role("link", name="Progress").click()
     return page
@@ -47,17 +51,84 @@ def test_the_figures(progress: Page) -> None:
     expect(picture.locator("title", has_text="2 leads")).to_have_count(0)
 
 
-def test_a_figure_leads_to_its_leads(progress: Page) -> None:
-    before = progress.evaluate("history.length")
-    progress.get_by_label("Company").fill("1")
-    progress.get_by_label("Company").press("Enter")
-    expect(progress).to_have_url(re.compile("company_id=1"))
-    assert progress.evaluate("history.length") == before + 1
-    expect(progress.locator("#funnel a").first).to_have_text("1")
-    progress.locator("#funnel a").first.click()
-    expect(column(progress, "converted", "1 lead")).to_be_visible()
-    expect(cards(progress)).to_have_count(1)
-    expect(progress).to_have_url(re.compile("company_id=1"))
+def listed(page: Page) -> Locator:
+    """Return the leads that a figure counts, once they are shown."""
+    expect(page.locator("#count")).to_have_text(re.compile(r"\d"))
+    return page.locator("#leads").get_by_role("rowheader")
+
+
+@pytest.mark.parametrize("company", ["", "&company_id=1"])
+@pytest.mark.usefixtures("told")
+def test_every_figure_leads_to_its_leads(board: Board, sign_in: Open, company: str) -> None:
+    board.clock.ago = timedelta(days=100)
+    board.change(9, status="converted")  # in the span before
+    board.clock.ago = timedelta(days=3)
+    board.change(2, status="new")
+    board.clock.ago = timedelta(days=2)
+    board.change(2, status="contacted")  # two stays of one lead
+    board.clock.ago = timedelta()
+    progress = sign_in()
+    progress.goto(f"{board.url}/progress?span=90d{company}")
+    progress.locator("summary").click()
+    links = progress.locator("#funnel a, #weeks-table a, #stays a, #rate a, #trend a")
+    expect(progress.locator("#stays a").first).to_be_visible()
+    figures = [(link.inner_text(), link.get_attribute("href") or "") for link in links.all()]
+    assert len(figures) == (14 if company else 15)
+    before = [link.get_attribute("href") for link in progress.locator("#trend a").all()]
+    for text, address in figures:
+        progress.goto(board.base + address)
+        rows = listed(progress)
+        if "left=" in address:
+            stays = 1 if company else 3 if "left=new" in address else 2
+            assert rows.count() == min(stays, 2)
+            said = "1 stay of 1 lead," if company else f"{stays} stays of 2 leads,"
+            expect(progress.locator("#count")).to_contain_text(said)
+            assert int(text) == stays if text.isdigit() else re.search("day|s$", text)
+        else:
+            assert rows.count() == int(text.split()[0])
+        if company:
+            assert rows.all_inner_texts() == ["Company 1"]
+        elif address in before:
+            assert rows.all_inner_texts() == ["Company 9"]
+
+
+def test_more_leads_and_the_way_to_one_and_back(board: Board, sign_in: Open) -> None:
+    board.add(*range(1, 61), notes="first line\nsecond", status="lost")
+    page = sign_in()
+    page.goto(f"{board.url}/progress/leads?reached=lost&until=2100-01-01")
+    expect(page.get_by_role("heading", name="Leads created until Dec 31, 2099")).to_be_visible()
+    expect(listed(page)).to_have_count(50)
+    expect(page.locator("#count")).to_have_text("60 leads")
+    page.get_by_role("button", name="More").click()
+    expect(listed(page)).to_have_count(60)
+    expect(page.get_by_role("button", name="More")).to_be_hidden()
+    assert len(set(listed(page).all_inner_texts())) == 60
+    link = listed(page).get_by_role("link").nth(50)
+    expect(link).to_be_focused()
+    company = int(link.inner_text().split()[1])
+    expect(page.get_by_role("row", name=f"Company {company} ")).to_contain_text("first line")
+    expect(page.get_by_role("cell", name="second")).to_have_count(0)
+    link.click()
+    expect(panel(page, company).get_by_label("Notes")).to_have_value("first line\nsecond")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(board.url)
+    page.go_back()
+    expect(listed(page).first).to_be_visible()
+
+
+def test_an_address_that_is_not_valid(board: Board, sign_in: Open, complaints: Complaints) -> None:
+    complaints.expect_status(422)
+    page = sign_in()
+    page.goto(f"{board.url}/progress/leads?reached=none&until=2100-01-01")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("^reached: Must be one of"))
+
+
+def test_figures_of_the_rate_stand_in_one_line(progress: Page) -> None:
+    progress.set_viewport_size({"width": 1024, "height": 768})
+    progress.locator("#rate small").evaluate("it => it.textContent = '28 converted, 81 created'")
+    box = progress.locator("#rate small").bounding_box()
+    assert box is not None
+    assert box["height"] < 25
 
 
 def test_the_span_is_in_the_address(progress: Page) -> None:
@@ -113,9 +184,7 @@ def test_a_week_leads_to_its_leads(weeks: Page) -> None:
     for week, companies in (("2025-12-29", [53, 52]), ("2025-12-22", [51])):
         row = weeks.locator("#weeks-table tr", has_text=week)
         row.get_by_role("link", name=str(len(companies))).click()
-        expect(cards(weeks)).to_have_count(len(companies))
-        for company in companies:
-            expect(card(weeks, company)).to_be_visible()
+        expect(listed(weeks)).to_have_text([f"Company {company}" for company in companies])
         weeks.go_back()
         weeks.locator("summary").click()
 

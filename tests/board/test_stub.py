@@ -49,6 +49,18 @@ def test_one_may_only_read(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("read-only")
 
 
+def test_a_figure_leads_to_its_leads_and_to_one(page: Page) -> None:
+    page.get_by_role("link", name="Progress").click()
+    page.get_by_label("Span").select_option("all time")
+    expect(page.locator("#funnel a").first).to_have_text("15")
+    page.locator("#funnel a").first.click()
+    leads = page.locator("#leads").get_by_role("rowheader")
+    expect(leads).to_have_count(15)
+    name = leads.first.inner_text()
+    leads.first.get_by_role("link").click()
+    expect(page.get_by_role("dialog", name=name)).to_be_visible()
+
+
 def test_a_move(stub: tuple[Stub, str], page: Page) -> None:
     lead = next(lead for lead in stub[0].leads("alice") if lead["status"] == "new")
     card(column(page, "new"), lead["company_id"]).first.focus()

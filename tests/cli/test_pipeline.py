@@ -107,8 +107,8 @@ def test_progress_as_json(invoke: Run) -> None:
 
     found = progress("--since", "10d", "--company", "2")
     assert found == {
-        "since": "2026-11-15T00:00:00Z",
-        "until": "2026-11-25T00:00:00Z",
+        "since": "2026-11-15T00:00:00.000000Z",
+        "until": "2026-11-25T00:00:00.000000Z",
         "company_id": 2,
         "funnel": {
             "steps": [
@@ -134,6 +134,7 @@ def test_progress_as_json(invoke: Run) -> None:
         ],
         "outcome": {"created": 1, "converted": 0, "lost": 1, "conversion_rate": 0.0},
         "before": {"created": 0, "converted": 0, "lost": 0, "conversion_rate": None},
+        "before_since": "2026-11-05T00:00:00.000000Z",
     }
     assert progress() == progress("--since", "all")
     assert (progress()["since"], progress()["before"]) == (None, None)

@@ -1,6 +1,7 @@
 """Every method of the ``Storage`` protocol keeps its promise, on every engine."""
 
 import json
+import operator
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from peewee import SqliteDatabase
 
+from leads_service import progress
 from leads_service._compat.peewee import execute
 from leads_service.exceptions import (
     NameTakenError,
@@ -28,8 +30,10 @@ from leads_service.exceptions import (
 from leads_service.lead import (
     FIELDS,
     FILTERS,
+    FUNNEL,
     MAX_INTEGER,
     RANGES,
+    STATUSES,
     Choice,
     Kind,
     Moment,
@@ -37,7 +41,15 @@ from leads_service.lead import (
     Whole,
 )
 from leads_service.storage import open_storage
-from leads_service.storage.base import KeyRecord, Page, Position, Storage
+from leads_service.storage.base import (
+    EVENTS,
+    CountedLead,
+    Figure,
+    KeyRecord,
+    Page,
+    Position,
+    Storage,
+)
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.models import TABLES
 from tests.storage.engines import ENGINES, Engine
@@ -711,6 +723,136 @@ def test_a_lead_takes_its_status_changes_along(storage: Storage) -> None:
     assert list(storage.rows("leads_history")) == []
 
 
+class Told(NamedTuple):
+    """What a test's lead has gone through: the lead, and its changes as (day, from, to, length).
+
+    The length is that of the stay before, in days, None if not known.
+    """
+
+    lead: Lead
+    changes: list[tuple[int, str, str, int | None]]
+
+    def reached(self) -> set[str]:
+        statuses = {"new", *(to for _, _, to, _ in self.changes)}
+        furthest = max(FUNNEL.index(status) for status in statuses if status in FUNNEL)
+        return statuses | {*FUNNEL[: furthest + 1]}
+
+    def counts(self, figure: Figure) -> list[int | str]:
+        """Return how long the counted stays were, or when the lead was counted otherwise."""
+        _, status, since, until, company_id = figure
+        if company_id not in (None, self.lead["company_id"]):
+            return []
+        if figure.event == "reached":
+            created_at = self.lead["created_at"]
+            is_counted = since <= created_at < until and status in self.reached()
+            return [created_at] if is_counted else []
+        if figure.event == "became":
+            times = [day(at) for at, _, to, _ in self.changes if to == status][:1]
+            return [at for at in times if since <= at < until]
+        return [
+            days * 86_400
+            for at, left, _, days in self.changes
+            if left == status and days is not None and since <= day(at) < until
+        ]
+
+
+# The day on which a lead is created, its company, the status with which it is imported the day
+# after, and what it goes through: a status, and after how many days.
+SOME_LIVES = st.lists(
+    st.tuples(
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.none() | st.sampled_from(STATUSES[1:]),
+        st.lists(st.tuples(st.sampled_from(STATUSES), st.integers(1, 2)), max_size=6),
+    ),
+    max_size=6,
+)
+COUNTED = [
+    (event, status)
+    for event in EVENTS
+    for status in (STATUSES if event != "became" else ("converted", "lost"))
+]
+
+
+def live(storage: Storage, user_id: int, life: Any) -> Told:
+    """Let a lead go through what one of ``SOME_LIVES`` has."""
+    created, company_id, imported, steps = life
+    lead = new(user_id, created_at=day(created), company_id=company_id, status=imported or "new")
+    changes: list[tuple[int, str, str, int | None]] = []
+    since: int | None = created
+    now = created
+    if imported:
+        now += 1
+        storage.insert_leads([lead | {"updated_at": day(now)}], accept)
+        lead = max(leads_of(storage, user_id), key=lambda one: int(one["id"]))
+        changes.append((now, "new", imported, None))
+        since = None
+    else:
+        lead = insert(storage, **lead)
+    for status, days in steps:
+        now += days
+        if status != lead["status"]:
+            length = None if since is None else now - since
+            changes.append((now, lead["status"], status, length))
+            lead = change_status(storage, lead, status, now)
+            since = now
+    return Told(lead, changes)
+
+
+def drill_down(storage: Storage, user_id: int, figure: Figure, limit: int) -> list[CountedLead]:
+    """Return all that a figure counts, page by page."""
+    found: list[CountedLead] = []
+    after = None
+    while page := storage.drill_down(user_id, figure, after=after, limit=limit):
+        assert len(page) <= limit
+        found += page
+        after = page[-1].place, page[-1].lead["id"]
+    return found
+
+
+@settings(max_examples=30)  # each has all figures
+@given(
+    lives=SOME_LIVES,
+    days=st.tuples(st.integers(1, 3), st.integers(2, 12)),
+    company_id=st.none() | st.just(1),
+    limit=st.integers(1, 3),
+)
+def test_a_figure_and_its_list_agree_with_an_oracle(
+    storage: Storage,
+    lives: list[Any],
+    days: tuple[int, int],
+    company_id: int | None,
+    limit: int,
+) -> None:
+    mine = next(user_ids)
+    told = [live(storage, mine, life) for life in lives]
+    live(storage, mine + 1, (1, 1, "lost", [("converted", 1)]))
+    for event, status in COUNTED:
+        figure = Figure(event, status, day(days[0]), day(days[1]), company_id)
+        counted = [(one.lead, found) for one in told if (found := one.counts(figure))]
+        expected = [(max(found), lead["id"], lead) for lead, found in counted]
+        expected.sort(reverse=True, key=operator.itemgetter(0, 1))
+        listed = drill_down(storage, mine, figure, limit)
+        assert [(one.place, one.lead["id"], one.lead) for one in listed] == expected
+        assert progress.count(storage, mine, figure) == sum(len(found) for _, found in counted)
+
+
+def test_when_a_lead_was_counted(storage: Storage) -> None:
+    lead = insert(storage)
+    for number, status in enumerate(("lost", "new", "qualified", "new", "lost"), 2):
+        lead = change_status(storage, lead, status, number)
+
+    def counted_at(event: str, status: str) -> list[str]:
+        figure = Figure(event, status, day(1), day(9))
+        return [one.counted_at for one in drill_down(storage, ALICE, figure, 5)]
+
+    assert counted_at("reached", "new") == [day(1)]
+    assert counted_at("reached", "contacted") == [day(4)], "with the status after it"
+    assert counted_at("reached", "lost") == counted_at("became", "lost") == [day(2)]
+    assert counted_at("left", "new") == [day(6)], "the last of the longest"
+    assert counted_at("left", "converted") == []
+
+
 def test_moved_leads_bring_their_keys_unless_the_key_is_taken(storage: Storage) -> None:
     old = {}
     with storage.writing():
@@ -1292,6 +1434,9 @@ SAMPLES = {
     "first_created": reads(lambda s: s.first_created(ALICE, 1)),
     "counts_between": reads(lambda s: s.counts_between(ALICE, [day(1), day(2), day(3)])),
     "reached": reads(lambda s: s.reached(ALICE, day(1), day(2))),
+    "drill_down": reads(
+        lambda s: s.drill_down(ALICE, Figure("left", "new", day(1), day(9)), after=None, limit=1)
+    ),
     "stays": reads(lambda s: s.stays(ALICE, day(1), day(9))),
     "delete_lead": writes(lambda s: s.delete_lead(ALICE, 1)),
     "position": reads(lambda s: s.position(ALICE, 2)),

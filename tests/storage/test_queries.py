@@ -10,7 +10,7 @@ from peewee import SqliteDatabase
 from leads_service._compat.peewee import execute
 from leads_service.state import AppState
 from leads_service.storage import history, queries
-from leads_service.storage.base import Position
+from leads_service.storage.base import Figure, Position
 from leads_service.storage.queries import Statement
 from leads_service.storage.sqlite import pages
 from tests.helpers import Caller, alone_and_embedded, sqlite_of
@@ -139,3 +139,29 @@ def test_what_the_progress_counts_is_in_an_index(
     (step,) = [row[3] for row in rows]
     assert "COVERING INDEX" in step
     assert "(user_id=?" in step
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("company_id", [None, 1])
+@pytest.mark.parametrize(
+    ("event", "index"),
+    [("reached", "leads_history_reached"), ("became", "leads_history_end"), ("left", "stay")],
+)
+def test_the_leads_of_a_figure_are_found_by_its_index(
+    service: AppState, event: str, index: str, company_id: int | None, is_first: bool
+) -> None:
+    """In their order but for those of the same moment; of each one, only its own rows are read."""
+    database = sqlite_of(service)
+    figure = Figure(event, "converted", "", "", company_id)
+    statement = Statement(database, history.drill_down(figure, is_first=is_first))
+    rows = execute(database, f"EXPLAIN QUERY PLAN {statement.sql}", [None] * len(statement.names))
+    steps = [row[3] for row in rows]
+    for step in steps:
+        if step.startswith("SEARCH t1 "):  # the leads themselves
+            assert step.endswith("INTEGER PRIMARY KEY (rowid=?)")
+        elif step.startswith("SEARCH other "):
+            assert "PRIMARY KEY (user_id=? AND lead_id=?" in step
+        elif step.startswith("SEARCH"):
+            assert f"{index} (user_id=? AND" in step
+    assert any(index in step for step in steps)
+    assert not any(step.startswith("SCAN t") for step in steps)

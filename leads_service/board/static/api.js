@@ -67,6 +67,8 @@ export const ofLead = (id) => `${facts.api}/${id}`;
 export const matching = (lead) => ({ "If-Match": `"${lead.updated_at}"` });
 export const plural = (count) => `${count.toLocaleString("en")} lead${count === 1 ? "" : "s"}`;
 
+export const firstLine = ({ notes }) => notes.trim().split("\n", 1)[0].slice(0, 200);
+
 export function when(timestamp) {
   return new Date(timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }

@@ -1,6 +1,6 @@
 // The board: columns of cards, and the ways to move them.
 
-import { $, $$, announce, ask, complain, element, facts, now, ofLead, plural, send, start } from "./api.js";
+import { $, $$, announce, ask, complain, element, facts, firstLine, now, ofLead, plural, send, start } from "./api.js";
 import { change, openNew, openPanel } from "./panel.js";
 import { draggable } from "./drag.js";
 
@@ -80,7 +80,7 @@ class Column {
   }
 
   async fetch(after) {
-    const query = new URLSearchParams(location.search);
+    const query = filtersInAddress();
     query.set("status", this.status);
     query.set("limit", PAGE);
     if (after) query.set("cursor", after.id);
@@ -162,7 +162,6 @@ class Column {
     const [text, days] = age(lead);
     const isOpen = !CLOSED.includes(lead.status);
     const mark = isOpen && days > STALE ? "stale" : isOpen && days > SLOW ? "slow" : "";
-    const notes = lead.notes.trim().split("\n", 1)[0].slice(0, 200);
     card.dataset.id = lead.id;
     card.setAttribute("aria-label", `${name}, score ${lead.score}, ${text} in ${lead.status}${mark && `, ${mark}`}`);
     card.setAttribute("aria-setsize", this.total);
@@ -175,7 +174,7 @@ class Column {
     $(".move", card).ariaLabel = `Move company ${lead.company_id}`;
     $(".score", card).textContent = lead.score;
     $(".score", card).title = "Score";
-    $("p", card).textContent = notes;
+    $("p", card).textContent = firstLine(lead);
     $(".age", card).textContent = text + (mark && ` · ${mark}`);
     $(".age", card).dataset.mark = mark;
   }
@@ -219,7 +218,7 @@ let generation = 0; // of the filters; what was asked with others is not shown
 
 async function countAll() {
   const asked = generation;
-  const [began, counts] = [tick, await send("GET", `${facts.board}/summary${location.search}`)];
+  const [began, counts] = [tick, await send("GET", `${facts.board}/summary?${filtersInAddress()}`)];
   if (asked !== generation || began !== tick || moving.size) return;
   for (const column of columns) column.total = counts[column.status];
 }
@@ -602,7 +601,13 @@ $("#new").onclick = create;
 $("#undo").onclick = undo;
 $("#show-keys").onclick = () => $("#keys").showModal();
 
-// Filters, in the address
+// Filters, in the address; it may have the lead whose panel is open as well
+
+function filtersInAddress() {
+  const query = new URLSearchParams(location.search);
+  query.delete("lead");
+  return query;
+}
 
 function unfold(isShown) {
   filters.classList.toggle("shown", isShown);
@@ -611,7 +616,7 @@ function unfold(isShown) {
 $("#show-filters").onclick = () => unfold(!filters.classList.contains("shown"));
 
 function showFilters() {
-  const query = new URLSearchParams(location.search);
+  const query = filtersInAddress();
   for (const field of filters.elements) if (field.name) field.value = query.get(field.name) ?? "";
   unfold(query.size > 0);
 }
@@ -629,7 +634,7 @@ function applyFilters() {
   const query = new URLSearchParams();
   for (const field of filters.elements) if (field.name && field.value.trim()) query.set(field.name, field.value.trim());
   const search = query.size ? `?${query}` : location.pathname;
-  if (new URLSearchParams(location.search).toString() === query.toString()) return;
+  if (filtersInAddress().toString() === query.toString()) return;
   history.pushState(null, "", search);
   reload();
 }
@@ -649,5 +654,7 @@ showFilters();
 start((readOnly) => {
   isReadOnly = readOnly;
   $("#new").hidden = readOnly;
-  return load();
+  const lead = new URLSearchParams(location.search).get("lead");
+  // Not waited for: it opens when all else is shown.
+  return load().then(() => void (lead !== null && openPanel(Number(lead) || 0, actions, isReadOnly)));
 });

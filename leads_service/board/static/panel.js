@@ -103,6 +103,14 @@ async function historyOf(lead) {
   return [element("li", `created as new, ${when(lead.created_at)}`), ...lines];
 }
 
+/** Let the address name the lead whose panel is open, or none. */
+function setAddress(id) {
+  const address = new URL(location);
+  if (id) address.searchParams.set("lead", id);
+  else address.searchParams.delete("lead");
+  history.replaceState(null, "", address);
+}
+
 export async function openPanel(id, actions, isReadOnly) {
   act = actions;
   const mine = (opening += 1);
@@ -111,7 +119,8 @@ export async function openPanel(id, actions, isReadOnly) {
     lead = await send("GET", ofLead(id));
     history = await historyOf(lead);
   } catch (problem) {
-    return complain(problem.text);
+    if (problem.status === 404) setAddress(null);
+    return complain(problem.status === 404 ? "There is no such lead." : problem.text);
   }
   // Another one is asked for, or something else is done.
   if (mine !== opening || $("dialog[open]") || document.body.dataset.signedIn !== "true") return;
@@ -126,6 +135,7 @@ export async function openPanel(id, actions, isReadOnly) {
   form.elements.status.disabled = isReadOnly;
   for (const button of form.querySelectorAll("[data-act=save], [data-act=delete]")) button.hidden = isReadOnly;
   panel.showModal();
+  setAddress(id);
   form.elements.notes.focus();
   if (draft) announce("Your notes that were not saved are here again");
 }
@@ -202,6 +212,7 @@ form.elements.notes.onkeydown = (event) => {
 panel.onclose = () => {
   if (document.body.dataset.signedIn !== "true" && differs()) drafts.set(open.id, { lead: open, text: form.elements.notes.value });
   form.reset();
+  setAddress(null);
   act.closed();
 };
 closable(panel, close);

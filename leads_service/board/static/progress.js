@@ -1,29 +1,18 @@
 // The progress: funnel, leads per week, time in each status, conversion rate.
 
 import { $, complain, element, facts, now, plural, send, start } from "./api.js";
+import { fill, length, number } from "./tables.js";
 
 const filters = $("#filters");
 const DEFAULT_SPAN = "90d";
-// A span begins with a day, so that the board's filters can name the same leads.
+// A span begins with a day.
 const DAYS = { "30d": 30, "90d": 90, "1y": 365 };
-const SERIES = ["created", "converted", "lost"];
+const ENDS = ["converted", "lost"];
+const SERIES = ["created", ...ENDS];
+const MIDNIGHT = /T00:00:00\.0+Z$/; // a day alone stands for its beginning
 const CHART = { height: 240, top: 10, bottom: 24, left: 52, date: 84 }; // pixels; date: what one takes below
 
 const percent = (share) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);
-const number = (value) => value.toLocaleString("en");
-
-function length(seconds) {
-  if (seconds === null) return "-";
-  const units = [["day", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
-  const first = Math.max(0, units.findIndex(([, size]) => seconds >= size));
-  let rest = seconds;
-  const parts = units.slice(first, first + 2).map(([name, size]) => {
-    const count = Math.floor(rest / size);
-    rest -= count * size;
-    return count ? `${count} ${name}${name === "day" && count > 1 ? "s" : ""}` : "";
-  });
-  return parts.filter(Boolean).join(" ") || "0 s";
-}
 
 function svg(name, attributes, ...content) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -39,57 +28,35 @@ function bar(share, status) {
   return box;
 }
 
-function link(text, query) {
+/** The address of the leads that a figure counts: `{since, until}` and what they have in common. */
+function link(text, span, what) {
   const own = new URLSearchParams(location.search).get("company_id");
-  const all = new URLSearchParams({ ...query, ...(own && { company_id: own }) });
-  return element("a", text, { href: `${facts.board}?${all}` });
+  const query = { ...what, since: span.since?.replace(MIDNIGHT, ""), until: span.until.replace(MIDNIGHT, ""), company_id: own };
+  const given = Object.entries(query).filter(([, value]) => value);
+  return element("a", text, { href: `${facts.board}/progress/leads?${new URLSearchParams(given)}` });
 }
 
-function fill(table, heads, rows) {
-  const head = element("thead", "");
-  head.append(row(heads.map((text) => element("th", text, { scope: "col" }))));
-  const body = element("tbody", "");
-  body.append(...rows.map(([name, ...cells]) => {
-    const first = element("th", "", { scope: "row" });
-    first.append(name);
-    return row([first, ...cells.map((content) => {
-      const cell = element("td", "");
-      cell.append(content);
-      return cell;
-    })]);
-  }));
-  table.replaceChildren(head, body);
-}
-
-function row(cells) {
-  const line = element("tr", "");
-  line.append(...cells);
-  return line;
-}
+/** A figure, with a link to what it counts if that is any. */
+const counted = (count, span, what, text = number(count)) => (count ? link(text, span, what) : text);
 
 function day(date, days = 0) {
   return new Date(Date.parse(date) + days * 86_400_000).toISOString().slice(0, 10);
 }
 
-const from = (since) => (since ? { created_after: since.slice(0, 10) } : {});
-
-function showFunnel({ steps, lost }, since) {
-  const span = from(since);
+function showFunnel({ steps, lost }, span) {
   const most = Math.max(1, steps[0].leads);
-  const rows = steps.map((step) => [step.status, bar(step.leads / most, step.status), link(number(step.leads), span), percent(step.share)]);
-  rows.push(["lost", bar(lost / most, "lost"), link(number(lost), span), ""]);
+  const rows = steps.map((step) => [step.status, bar(step.leads / most, step.status), counted(step.leads, span, { reached: step.status }), percent(step.share)]);
+  rows.push(["lost", bar(lost / most, "lost"), counted(lost, span, { reached: "lost" }), ""]);
   fill($("#funnel"), ["Status", "", "Leads", "Went on"], rows);
 }
 
-function showWeeks(weeks, since) {
-  const first = since?.slice(0, 10) ?? "";
-  const begin = (week) => (week.monday < first ? first : week.monday);
-  const rows = weeks.map((week) => [
-    week.monday,
-    link(number(week.created), { created_after: begin(week), created_before: day(week.monday, 6) }),
-    number(week.converted),
-    number(week.lost),
-  ]);
+function showWeeks(weeks, { since, until }) {
+  const rows = weeks.map((week) => {
+    const [first, end] = [since ?? "", day(week.monday, 7)];
+    const span = { since: week.monday < first ? first : week.monday, until: end < until ? end : until };
+    const ended = ENDS.map((status) => counted(week[status], span, { became: status }));
+    return [week.monday, counted(week.created, span, { reached: "new" }), ...ended];
+  });
   fill($("#weeks-table"), ["Week of", "Created", "Converted", "Lost"], rows.reverse());
   chart.weeks = weeks.slice(-104);
   drawChart();
@@ -135,28 +102,35 @@ new ResizeObserver(([{ contentRect }]) => {
   drawChart();
 }).observe($("#weeks"));
 
-function showStays(stays) {
+function showStays(stays, span) {
   const most = Math.max(1, ...stays.map((stay) => stay.ninetieth ?? 0));
   fill(
     $("#stays"),
     ["Status", "Median", "", "90 % within", "Stays"],
-    stays.map((stay) => [stay.status, length(stay.median), bar((stay.median ?? 0) / most, stay.status), length(stay.ninetieth), number(stay.ended)]),
+    stays.map((stay) => {
+      const cell = (text) => counted(stay.ended, span, { left: stay.status }, text);
+      return [stay.status, cell(length(stay.median)), bar((stay.median ?? 0) / most, stay.status), cell(length(stay.ninetieth)), cell(number(stay.ended))];
+    }),
   );
 }
 
-function showRate({ outcome, before, since }) {
-  const said = ({ converted, created }) => `${number(converted)} converted, ${number(created)} created`;
-  $("#rate").replaceChildren(link(percent(outcome.conversion_rate), from(since)), element("small", ` ${said(outcome)}`));
-  let trend = "";
-  if (before) {
-    const change = outcome.conversion_rate - before.conversion_rate;
-    const word = change > 0 ? "▲ more than" : change < 0 ? "▼ less than" : "the same as";
-    const compares = before.conversion_rate !== null && outcome.conversion_rate !== null;
-    trend = compares
-      ? `${word} the span before: ${percent(before.conversion_rate)} (${said(before)})`
-      : `The span before: ${said(before)}`;
-  }
-  $("#trend").textContent = trend;
+function showRate({ outcome, before, before_since, since, until }) {
+  const said = ({ converted, created }, span) => [
+    counted(converted, span, { became: "converted" }, `${number(converted)} converted`),
+    ", ",
+    counted(created, span, { reached: "new" }, `${number(created)} created`),
+  ];
+  const counts = element("small", "");
+  counts.append(...said(outcome, { since, until }));
+  $("#rate").replaceChildren(percent(outcome.conversion_rate), counts);
+  $("#trend").replaceChildren();
+  if (!before) return;
+  const change = outcome.conversion_rate - before.conversion_rate;
+  const word = change > 0 ? "▲ more than" : change < 0 ? "▼ less than" : "the same as";
+  const compares = before.conversion_rate !== null && outcome.conversion_rate !== null;
+  const countsBefore = said(before, { since: before_since, until: since });
+  if (compares) $("#trend").append(`${word} the span before: ${percent(before.conversion_rate)} (`, ...countsBefore, ")");
+  else $("#trend").append("The span before: ", ...countsBefore);
 }
 
 async function load() {
@@ -175,9 +149,9 @@ async function load() {
   }
   complain("");
   showRate(figures);
-  showFunnel(figures.funnel, figures.since);
-  showWeeks(figures.weeks, figures.since);
-  showStays(figures.stays);
+  showFunnel(figures.funnel, figures);
+  showWeeks(figures.weeks, figures);
+  showStays(figures.stays, figures);
 }
 
 const reload = () => load().catch((problem) => complain(problem.text));
