@@ -375,7 +375,7 @@ class DatabaseStorage(ABC):
         if isinstance(place, str):
             # No end that is later than the place: SQLite may begin its scan at either.
             values["until"] = min(figure.until, later(place, BEGINNING))
-        rows = self._statement(query).rows(values | {"place": place, "id": lead_id})
+        rows = self.statement(query).rows(values | {"place": place, "id": lead_id})
         return [CountedLead(_lead(row[:-2]), *row[-2:]) for row in rows]
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
