@@ -41,7 +41,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="check that all of it works")
     parser.add_argument("--engine", choices=engines, help="compare on this engine only")
     parser.add_argument(
-        "--only", choices=[*dict.fromkeys(server.name for server in SERVERS)], help="this server"
+        "--only",
+        choices=[*dict.fromkeys(server.name for server in SERVERS)],
+        nargs="+",
+        help="these servers, besides leads-service",
     )
     parser.add_argument("--huge", action="store_true", help="10,000,000 leads, not 1,000,000")
     parser.add_argument("--rounds", type=int, help=f"{FULL.rounds} (quick: {QUICK.rounds})")
@@ -68,7 +71,7 @@ def main() -> int:
                     server
                     for server in SERVERS
                     if server.engine is engine
-                    and (server.is_subject or options.only in (None, server.name))
+                    and (server.is_subject or not options.only or server.name in options.only)
                 ]
                 results[engine] = compare(servers, Path(folder, engine.name), size)
             rows = []
@@ -81,6 +84,7 @@ def main() -> int:
     text = report.markdown(results, rows, size)
     print(text)
     if output:
+        output.mkdir(parents=True, exist_ok=True)
         (output / "results.md").write_text(text)
         for engine, found in results.items():
             (output / engine.chart).write_text(report.chart(found))
