@@ -5,9 +5,10 @@ import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from random import getrandbits
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 from urllib.parse import quote
 
 import orjson
@@ -98,13 +99,19 @@ def write(level: str, message: str, fields: dict[str, Any]) -> None:
             ``exception``, a traceback.
     """
     line = {"time": datetime.now(UTC), "level": level, "message": message, **fields}
-    if sys.stderr.isatty():
+    if _is_terminal(sys.stderr):
         text = _as_text(line)
     else:
         text = orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
     with suppress(OSError):  # a full disk or a closed pipe must not fail the request
         sys.stderr.write(text + "\n")  # one write, so that lines of several processes do not mix
         sys.stderr.flush()
+
+
+@lru_cache(maxsize=1)
+def _is_terminal(stream: TextIO) -> bool:
+    """Ask the system once, not for each line."""
+    return stream.isatty()
 
 
 def _as_text(line: dict[str, Any]) -> str:

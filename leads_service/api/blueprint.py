@@ -120,8 +120,9 @@ def add_request_id(response: Response) -> Response:
 @blp.teardown_request
 def close_request(_: BaseException | None = None) -> None:
     """Close the database connection if this request opened it."""
-    if g.pop("leads_opened", False):
-        current_state().storage.close()
+    storage: Storage | None = g.pop("leads_opened", None)
+    if storage is not None:
+        storage.close()
 
 
 def authenticate() -> None:
@@ -144,11 +145,13 @@ def identify() -> None:
     state = current_state()
     if state.takes_tokens:
         open_storage(state.storage)
-    g.leads_caller = state.caller()
-    # After the host's user_id(), which may open and close the same database.
-    open_storage(state.storage)
+        g.leads_caller = state.caller()
+    else:  # the host's user_id() may open and close the same database
+        g.leads_caller = state.caller()
+        open_storage(state.storage)
 
 
 def open_storage(storage: Storage) -> None:
     """Open the database for the request, unless it is open; ``close_request`` closes it."""
-    g.leads_opened = g.get("leads_opened", False) or storage.connect()
+    if storage.connect():
+        g.leads_opened = storage

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
 
 from flask import request
 
@@ -17,12 +18,13 @@ VALID_HOST = re.compile(
 
 def request_address() -> str:
     """Return the URL of the current request, without query and trailing slash."""
-    return _address(request.environ["PATH_INFO"])
+    environ = request.environ
+    return _address(environ, environ["PATH_INFO"])
 
 
 def root_address() -> str:
     """Return the URL of the application's root, without a trailing slash."""
-    return _address("")
+    return _address(request.environ, "")
 
 
 def lead_location(lead: Mapping[str, Any]) -> str:
@@ -47,9 +49,8 @@ def next_link(query: Mapping[str, Any], cursor: int | None) -> dict[str, str]:
     return {"Link": f'<{request_address()}?{"&".join(pairs)}&cursor={cursor}>; rel="next"'}
 
 
-def _address(path: str) -> str:
+def _address(environ: WSGIEnvironment, path: str) -> str:
     """Put an address together, as ``request.base_url`` does not: it believes any host."""
-    environ = request.environ
     host = environ.get("HTTP_HOST", "")
     if not VALID_HOST.fullmatch(host):
         host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
