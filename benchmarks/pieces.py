@@ -8,6 +8,7 @@ checks, on little data, that every piece can be replaced and measured.
 """
 
 import argparse
+import atexit
 import logging as stdlib_logging
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -32,6 +33,7 @@ import orjson
 import report
 import wrk
 from contenders import OURS, prepare_ours
+from engines import postgres
 from environment import HERE
 from flask import Flask, Response
 from measure import list_load
@@ -52,6 +54,9 @@ from leads_service.storage import queries
 from leads_service.storage.base import Page
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.models import Lead
+from leads_service.storage.postgresql import PostgresqlStorage
+from leads_service.storage.postgresql.database import Connection
+from leads_service.storage.postgresql.storage import PostgresqlUrlStorage
 from leads_service.storage.queries import Statement, parameter
 from leads_service.storage.sqlite import database as sqlite
 from leads_service.storage.sqlite import pages
@@ -259,6 +264,45 @@ def create_leads(storage: SqliteFileStorage, count: int) -> list[float]:
             storage.close()
         times.append(time.perf_counter() - began)
     return times
+
+
+def postgresql_time(bench: Bench) -> float:
+    """Look a token up on PostgreSQL, as a request does; return the processor time of one."""
+    storage = PostgresqlUrlStorage(postgresql())
+    with storage.opened():
+        for _ in range(2):  # the first times prepare
+            began = time.process_time()
+            for _ in range(bench.requests):
+                storage.token("unknown")
+            taken = time.process_time() - began
+    return taken / bench.requests
+
+
+@cache
+def postgresql() -> str:
+    """Start a PostgreSQL server for the rest of the program; return the URL of our tables."""
+    server = postgres.Server(*postgres.FASTER)
+    atexit.register(server.remove)
+    server.start()
+    storage = PostgresqlUrlStorage(server.url)
+    storage.migrate()
+    storage.dispose()
+    return server.url
+
+
+@contextmanager
+def cursors() -> Iterator[None]:
+    """Run the statements of the block by psycopg's cursors, which prepare them."""
+    connect = Connection.connect
+
+    def connect_preparing(url: str, **options: Any) -> Connection:
+        return connect(url, **options | {"prepare_threshold": 1})
+
+    with (
+        patch.object(PostgresqlUrlStorage, "statement", PostgresqlStorage.statement),
+        patch.object(Connection, "connect", connect_preparing),
+    ):
+        yield
 
 
 def worst_create_time(bench: Bench) -> float:
@@ -587,6 +631,9 @@ def pieces() -> Iterator[Piece]:
             lambda: patch.dict(sqlite.PRAGMAS, page_size=4096),
             create_time(threads),
         )
+    yield Piece(
+        "statements without cursors", "a token on PostgreSQL, not found", cursors, postgresql_time
+    )
     yield Piece(
         "connection pool",
         "GET /v1/leads/1",
