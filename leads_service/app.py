@@ -114,7 +114,9 @@ def create_app(
         cors.allow_origins(app, origins)
     if token := app.config["LEADS_METRICS_TOKEN"]:
         metrics.install(app, token, throttle)
-    wsgi_app: WSGIApplication = SerializeReads(app.wsgi_app)
+    wsgi_app: WSGIApplication = app.wsgi_app
+    if storage.is_embedded:
+        wsgi_app = SerializeReads(wsgi_app)
     if hops := app.config["LEADS_PROXY_HOPS"]:
         wsgi_app = behind_proxies(wsgi_app, hops)
     app.wsgi_app = wsgi_app  # type: ignore[assignment,method-assign]  # Flask's way

@@ -102,3 +102,9 @@ def test_an_application_of_its_own_serializes_reads_and_no_writes(
     for method in ("GET", "HEAD"):
         app.test_client().open("/v1/leads/1", method=method)
     assert lock.waits == [MAX_READ_WAIT, MAX_READ_WAIT]
+
+
+def test_reads_that_wait_for_a_server_do_so_at_once(postgresql_url: str, lock: WatchedLock) -> None:
+    app = create_app({"LEADS_DATABASE": postgresql_url})
+    app.test_client().get("/v1/leads/1")
+    assert lock.waits == []

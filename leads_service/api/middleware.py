@@ -17,7 +17,8 @@ class SerializeReads:
 
     Under the GIL only one thread of a process runs Python at a time, and the GIL is released at
     every system call: concurrent reads contend for it ("serialized reads" in
-    ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently.
+    ``benchmarks/pieces.py``). Writes wait for the disk and for each other, and run concurrently. So
+    do reads that wait for a database server.
     """
 
     def __init__(self, app: WSGIApplication, max_wait: float = MAX_READ_WAIT):

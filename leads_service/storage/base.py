@@ -144,9 +144,12 @@ class Storage(Protocol):
 
     Attributes:
         location: The name of the database in messages: a path, or an address without a password.
+        is_embedded: Whether queries run in this process, rather than in a server, for whose answer
+            a thread waits.
     """
 
     location: str
+    is_embedded: bool
 
     # Connections and transactions
 

@@ -67,10 +67,12 @@ class DatabaseStorage(ABC):
 
     Attributes:
         location: The name of the database in messages.
+        is_embedded: Whether queries run in this process.
         migrations: The migrations of the engine's schema.
     """
 
     location: str
+    is_embedded: bool
     migrations: Migrations
 
     def __init__(self, database: Database):

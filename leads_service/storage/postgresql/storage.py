@@ -101,6 +101,7 @@ class PostgresqlStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee PostgresqlDatabase, such as a host's."""
 
     database: PostgresqlDatabase
+    is_embedded = False
     migrations = Migrations(scripts, CREATE_HISTORY, FIND_HISTORY)
 
     def __init__(self, database: PostgresqlDatabase):

@@ -75,6 +75,7 @@ class SqliteStorage(DatabaseStorage):
     """A ``Storage`` on any Peewee SqliteDatabase, such as a host's."""
 
     database: SqliteDatabase
+    is_embedded = True
     migrations = Migrations(scripts, CREATE_HISTORY, FIND_HISTORY)
 
     def __init__(self, database: SqliteDatabase):
