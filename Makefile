@@ -65,7 +65,7 @@ check: $(VENV)/.installed-dev
 check-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/pytest --numprocesses auto -m "not slow and not hypothesis" $(HOST_TESTS)
 
-## Compare the service with its peers in 20 minutes, and write benchmarks/results.md
+## Compare the service with its peers in 17 minutes, and write benchmarks/results.md
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/run.py
 

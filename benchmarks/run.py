@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/run.py
 
-writes results.md and the charts beside this file, in about 20 minutes on two processors. With
+writes results.md and the charts beside this file, in about 17 minutes on two processors. With
 ``--engine`` or ``--only`` it compares some of the servers, with ``--quick`` it checks on little
 data that all of them start and answer alike; what it finds then is printed only.
 """
