@@ -11,6 +11,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from leads_service import create_app
 from leads_service.api import middleware
 from leads_service.api.middleware import MAX_READ_WAIT, SerializeReads
+from tests import postgres
 
 
 class WatchedLock:
@@ -104,6 +105,7 @@ def test_an_application_of_its_own_serializes_reads_and_no_writes(
     assert lock.waits == [MAX_READ_WAIT, MAX_READ_WAIT]
 
 
+@pytest.mark.skipif(not postgres.IS_THERE, reason="needs PostgreSQL")
 def test_reads_that_wait_for_a_server_do_so_at_once(postgresql_url: str, lock: WatchedLock) -> None:
     app = create_app({"LEADS_DATABASE": postgresql_url})
     app.test_client().get("/v1/leads/1")

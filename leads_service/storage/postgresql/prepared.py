@@ -1,6 +1,7 @@
 """Prepared statements without psycopg's cursors."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -24,6 +25,7 @@ class PreparingConnection(psycopg.Connection[tuple[Any, ...]]):
         super().__init__(*arguments, **options)
         self._transformer = Transformer(self)
         self._names: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        self._numbers = count()
 
     def fetch(self, query: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a query, and return its rows; none of a command that has no rows.
@@ -44,13 +46,15 @@ class PreparingConnection(psycopg.Connection[tuple[Any, ...]]):
         if result.status != ExecStatus.TUPLES_OK:
             return []
         transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+        rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+        transformer.set_pgresult(None)  # or an idle connection would keep it in memory
+        return rows
 
     def _prepare(self, query: bytes, types: tuple[int, ...]) -> bytes:
         if len(self._names) >= MAX_PREPARED:
             self.execute("DEALLOCATE ALL")
             self._names.clear()
-        name = b"leads_%d" % len(self._names)
+        name = b"leads_%d" % next(self._numbers)  # a new one, whatever came of the last
         self.pgconn.send_prepare(name, query, types)
         self._result()
         self._names[query, types] = name
