@@ -17,6 +17,7 @@ from leads_service.exceptions import UserGoneError
 from leads_service.lead import FILTERS
 from leads_service.state import AppState, state_of
 from leads_service.storage import open_storage
+from leads_service.storage.base import Figure
 from leads_service.storage.postgresql.distribution import ON_ALL_NODES, OWNED, REFER_TO_OWNER
 from tests import postgres
 from tests.helpers import Caller, Clock
@@ -29,6 +30,9 @@ with_citus = pytest.mark.skipif(not postgres.has_citus(), reason="the server has
 
 PEEWEE = logging.getLogger("peewee")
 Statement = tuple[str, tuple[object, ...]]
+
+
+TIMES = "2026-01-01T00:00:00.000000Z", "2027-01-01T00:00:00.000000Z"
 
 
 class Recorder(logging.Handler):
@@ -72,6 +76,10 @@ def run_requests(caller: Caller) -> None:
         assert client.patch(first, json=change).status_code == 200
     for company_id in (None, 1):
         state_of(client.application).leads.progress(caller.id, company_id=company_id)
+        for event, status in (("reached", "contacted"), ("became", "lost"), ("left", "new")):
+            figure = Figure(event, status, *TIMES, company_id)
+            for after in (None, (TIMES[1], 1) if event != "left" else (1, 1)):
+                state_of(client.application).leads.drill_down(caller.id, figure, after=after)
     assert client.get(first).status_code == 200
     assert client.delete(first).status_code == 204
     assert client.get(path, query_string={"cursor": leads[0]["id"]}).status_code == 200
