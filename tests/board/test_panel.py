@@ -179,6 +179,19 @@ def test_companies_beyond_the_exact_numbers_of_javascript(board: Board, page: Pa
     assert board.lead(great)
 
 
+def test_a_lead_that_was_just_created_is_not_unsaved(board: Board, page: Page) -> None:
+    """Even before the event that follows the closing of its form."""
+    keep = "(dialog) => dialog.addEventListener('close', (e) => e.stopImmediatePropagation(), true)"
+    it = open_new(page)
+    page.locator("#new-lead").evaluate(keep)
+    it.get_by_label("Company").fill("77")
+    with answered(page, "POST"):
+        it.get_by_role("button", name="Create").click()
+    expect_in(page, "new", 77)
+    page.reload()
+    expect(card(page, 77)).to_be_visible()
+
+
 def test_a_second_new_lead_is_another_one(board: Board, page: Page) -> None:
     for _ in range(2):
         it = open_new(page)

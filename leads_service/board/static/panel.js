@@ -224,7 +224,8 @@ addEventListener("beforeunload", (event) => {
 
 const creation = $("#new-lead");
 const created = $("form", creation);
-const isWritten = () => created.elements.company_id.value || created.elements.notes.value;
+// It is emptied by the event of its closing, which comes a moment after that.
+const isWritten = () => creation.open && (created.elements.company_id.value || created.elements.notes.value);
 let attempt = null; // the last one to create a lead that has not succeeded, {text, key}
 
 watch(created.elements.notes, $("#new-counter"));
