@@ -34,6 +34,11 @@ def list_load(server: Server, bases: list[str], token: str, seconds: int) -> Loa
     return load(bases, token, Requests("GET", server.path, 200, text), seconds)
 
 
+def creates(server: Server) -> Requests:
+    """Return the requests that create leads, each with notes of its own."""
+    return Requests("POST", server.collection, server.created, NOTES, server.create)
+
+
 def one_round(
     server: Server, bases: list[str], token: str, size: Size
 ) -> Iterator[tuple[str, Load]]:
@@ -48,7 +53,7 @@ def one_round(
     Yields:
         The name of what was measured, and the measurement.
     """
-    create = Requests("POST", server.collection, server.created, NOTES, server.create)
+    create = creates(server)
     update = Requests("PATCH", server.lead, 200, NOTES, server.update, size.leads)
     if size.warm_up:
         list_load(server, bases, token, size.warm_up)

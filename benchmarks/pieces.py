@@ -12,6 +12,7 @@ import atexit
 import logging as stdlib_logging
 import multiprocessing
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -36,11 +37,12 @@ from contenders import OURS, prepare_ours
 from engines import postgres
 from environment import HERE
 from flask import Flask, Response
-from measure import list_load
+from measure import CREATE, LIST, creates, list_load
 from peewee import SQL, Database, Node, SqliteDatabase, fn
 from servers import BenchError
 from webargs.flaskparser import FlaskParser
 from werkzeug.test import EnvironBuilder
+from wrk import Load
 
 from leads_service import __main__ as command_line
 from leads_service import create_app, logging, scoring, transfer
@@ -48,6 +50,7 @@ from leads_service.api.middleware import SerializeReads
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import WholeResponse
 from leads_service.app import Application
+from leads_service.cli import supervisor
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
@@ -86,8 +89,9 @@ QUICK: dict[str, Any] = {
 
 NOTES = """\
 Times of one request, page, create or row: medians, with the piece and without it by turns. Those of
-a GET are processor time of one thread, which asks the application in its own process; those of a
-list are of `serve --workers 1`, a second divided by the requests that it answered in a second. The
+a GET or POST are processor time of one thread, which asks the application in its own process;
+those "of the server" are of `serve` with a worker for each processor, asked over 16 connections: a
+second divided by the requests that it answered in a second, unless a percentile is named. The
 ratio is the median of "without" by "with" of each pair of measurements: above 1, the piece pays.
 Beside other programs, the figures of several threads or processes vary by a third from run to run;
 those of the one piece that is asked for with `--only NAME --budget SECONDS` vary less.
@@ -229,14 +233,31 @@ def page_time(filters: Mapping[str, Any], threads: int = 1, share: int = 1) -> M
     return measure
 
 
-def server_time(bench: Bench) -> float:
-    """Ask ``serve --workers 1`` for lists over 16 connections; a second by how many it answers."""
-    command = (sys.executable, str(HERE / "pieces.py"), "--serve", "{port}")
-    server = replace(OURS, command=command)
-    with server.running(bench.folder) as (base, _):
-        server.await_page(base, bench.token)
-        list_load(server, [base], bench.token, 1)  # to warm up
-        return 1 / list_load(server, [base], bench.token, 1).rate
+def server_time(kind: str, figure: Callable[[Load], float] = lambda load: 1 / load.rate) -> Measure:
+    """Return a measurement of ``serve``, with a worker for each processor, over 16 connections.
+
+    Args:
+        kind: ``LIST`` or ``CREATE``.
+        figure: Of the load, in seconds; one second by how many requests were answered in it.
+    """
+
+    def measure(bench: Bench) -> float:
+        command = (sys.executable, str(HERE / "pieces.py"), "--serve", "{port}")
+        server = replace(OURS, command=command)
+
+        def load() -> Load:
+            if kind == LIST:
+                return list_load(server, [base], bench.token, 1)
+            return wrk.load([base], bench.token, creates(server), 1)
+
+        with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+            shutil.copy(bench.folder / "bench.db", folder)
+            with server.running(Path(folder)) as (base, _):
+                server.await_page(base, bench.token)
+                load()  # to warm up
+                return figure(load())
+
+    return measure
 
 
 def create_time(threads: int) -> Measure:
@@ -410,8 +431,8 @@ def page_built_each_time(
     """Build and compile a page's query whenever it is asked for."""
     values = queries.page_values(filters, options["after"])
     values |= {"user_id": user_id, "limit": options["limit"] + 1}
-    (row,) = Statement(self.database, pages.select_page(values.keys())).rows(values)
-    return pages.page_of(row, options["limit"], options["max_bytes"])
+    ((leads,),) = Statement(self.database, pages.select_page(values.keys())).rows(values)
+    return pages.page_of(leads, options["limit"], options["max_bytes"])
 
 
 def page_of_python_rows(
@@ -507,11 +528,18 @@ def begin_with_busy_handler(self: sqlite.Sqlite, lock_type: str | None) -> None:
 
 def pieces() -> Iterator[Piece]:
     """Yield every piece."""
+    for kind in (LIST, CREATE):
+        yield Piece(
+            "workers bound to processors",
+            f"a {kind} of the server",
+            lambda: patch.object(supervisor, "processors_for", lambda workers: []),
+            server_time(kind),
+        )
     yield Piece(
         "serialized reads",
-        "a list, one worker, 16 connections",
+        "a list of the server, 99th percentile",
         lambda: patch.object(SerializeReads, "__call__", lambda self, *args: self._app(*args)),
-        server_time,
+        server_time(LIST, lambda load: load.p99 / 1000),
     )
     yield Piece(
         "serialized reads",
@@ -520,7 +548,7 @@ def pieces() -> Iterator[Piece]:
         threads_time("/v1/leads", 8),
     )
     for measured, measure in (
-        ("a list, one worker, 16 connections", server_time),
+        ("a list of the server", server_time(LIST)),
         ("GET /v1/leads in a host, threads: 8", threads_time("/v1/leads", 8, is_host=True)),
         ("a page of the storage, threads: 1", page_time({}, 1)),
         ("a page of the storage, threads: 8", page_time({}, 8)),
@@ -533,9 +561,9 @@ def pieces() -> Iterator[Piece]:
         )
     yield Piece(
         "body as a list (WholeResponse)",
-        "a list, one worker, 16 connections",
+        "a list of the server",
         lambda: patch.object(WholeResponse, "get_app_iter", Response.get_app_iter),
-        server_time,
+        server_time(LIST),
     )
     for path in ("/v1/leads/1", "/v1/leads"):
         yield Piece(
@@ -578,6 +606,12 @@ def pieces() -> Iterator[Piece]:
             "ensure_sync",
             measured,
             lambda: patch.object(Application, "ensure_sync", Flask.ensure_sync),
+            measure,
+        )
+        yield Piece(
+            "URL adapter",
+            measured,
+            lambda: patch.object(Application, "create_url_adapter", Flask.create_url_adapter),
             measure,
         )
         yield Piece(
@@ -697,7 +731,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.serve:
         with replaced(os.environ[WITHOUT]) if WITHOUT in os.environ else nullcontext():
-            sys.argv[1:] = ["serve", "--port", str(arguments.serve), "--workers", "1"]
+            workers = str(os.cpu_count())
+            sys.argv[1:] = ["serve", "--port", str(arguments.serve), "--workers", workers]
             command_line.main()
     busy = os.getloadavg()[0]
     try:

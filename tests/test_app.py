@@ -95,6 +95,12 @@ def test_where_a_lead_is_on_a_trusted_host(app: Flask, alice: Caller) -> None:
     assert answer.headers["Location"] == "http://crm.test/v1/leads/1", "nothing was stored before"
 
 
+def test_a_query_that_is_no_utf8(alice: Caller) -> None:
+    environ = alice.client.get("/v1/leads").request.environ | {"QUERY_STRING": "cursor=\xff"}
+    answer = alice.client.open(environ)
+    assert answer.status_code == 422
+
+
 def test_async_functions_are_not_called_as_others_are(app: Flask) -> None:
     """Flask runs them with asgiref, which is not among what we install; it says so."""
 

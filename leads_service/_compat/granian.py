@@ -1,8 +1,12 @@
-"""What granian lacks: a say in what happens when a worker dies, and silence about some things."""
+"""What granian lacks: a say in what happens when a worker dies, CPU affinity, some silence."""
 
 import logging
+import os
 from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -32,6 +36,12 @@ class DeadWorker:
     lifetime: float  # seconds since it was started, until now
 
 
+def _run_on(processor: int, target: Callable[..., Any], *arguments: Any) -> Any:
+    with suppress(OSError):  # it was switched off meanwhile
+        os.sched_setaffinity(0, {processor})
+    return target(*arguments)
+
+
 class SupervisedServer(MPServer):
     """Granian's server of several processes, with a main loop of the subclass's own.
 
@@ -40,9 +50,16 @@ class SupervisedServer(MPServer):
     main loop is private; everything else stays granian's.
     """
 
-    def __init__(self, target: str, **options: Any):
-        """Take the options of ``granian.Granian``."""
+    def __init__(self, target: str, *, processors: Sequence[int] = (), **options: Any):
+        """Take the options of ``granian.Granian``.
+
+        Args:
+            target: The application.
+            processors: To which processor each worker is bound; none to leave that to the system.
+            **options: Further options of ``granian.Granian``.
+        """
         super().__init__(target, **options)
+        self._processors = processors
         # Dead workers are found by looking. What granian lists here itself would make it end with
         # exit code 1 after a stop that it was told to.
         self.interrupt_children = deque(maxlen=0)  # type: ignore[assignment]  # a list there
@@ -91,6 +108,12 @@ class SupervisedServer(MPServer):
         reload_workers: Any = self._reload  # without types
         reload_workers(self._spawn_target, self._target_loader)
         return True
+
+    def _spawn_worker(self, idx: int, target: Callable[..., Any], callback_loader: Any) -> Any:
+        """Return a worker that binds itself to its processor before it starts any thread."""
+        if self._processors:
+            target = partial(_run_on, self._processors[idx], target)
+        return super()._spawn_worker(idx, target, callback_loader)
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         """Run the subclass's loop in the place of granian's."""

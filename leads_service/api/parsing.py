@@ -11,6 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from leads_service import strict_json
+from leads_service._compat.flask import current_request
 from leads_service.api.responses import RETRY_AFTER
 from leads_service.config import THREADS
 
@@ -48,6 +49,10 @@ class StrictParser(FlaskParser):
             if len(request.query_string) <= MAX_CACHED_QUERY_LENGTH:
                 self._parsed_queries[key] = values
         return dict(values)  # a copy, which the view may change
+
+    def get_default_request(self) -> Request:
+        """Return the request itself: Flask's proxy looks it up at each access."""
+        return current_request()
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Return what the body says; aborts with 400, 411, 413, 415, 422 or 503."""

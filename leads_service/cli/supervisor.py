@@ -1,6 +1,7 @@
 """The main process of the server: it starts the workers and replaces those that die."""
 
 import logging
+import os
 from time import monotonic
 from typing import Any
 
@@ -36,19 +37,37 @@ def next_pause(last: float, *, lifetime: float) -> float:
     return 0.0 if lifetime > MIN_LIFETIME else min(max(2 * last, FIRST_PAUSE), MAX_PAUSE)
 
 
+def processors_for(workers: int) -> list[int]:
+    """Return the processor for each worker to be bound to; none to leave that to the system.
+
+    The threads of a worker take turns for the GIL, so it uses one processor at a time. To go from
+    one to another takes time for each turn ("workers bound to processors" in
+    ``benchmarks/pieces.py``). They are bound only if every processor gets as many workers: with
+    fewer workers than processors, other servers might be bound to the same ones.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return []
+    available = sorted(os.sched_getaffinity(0))
+    turns, left_over = divmod(workers, len(available))
+    return [] if left_over else available * turns
+
+
 class Supervisor(SupervisedServer):
     """A server whose dead workers are replaced every time, with a growing pause in between."""
 
-    def __init__(self, target: str, *, idle_timeout: int, **options: Any):
+    def __init__(self, target: str, *, workers: int, idle_timeout: int, **options: Any):
         """Set the server up.
 
         Args:
             target: The factory of the WSGI application, as ``module:function``.
+            workers: The number of processes.
             idle_timeout: Seconds after which a connection without a whole request is closed.
             **options: Further options of ``granian.Granian``.
         """
         super().__init__(
             target,
+            workers=workers,
+            processors=processors_for(workers),
             interface=Interfaces.WSGI,
             factory=True,
             # With HTTP/2 enabled, granian waits for the first byte without a timeout.

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from leads_service.cli.supervisor import next_pause
+from leads_service.cli.supervisor import next_pause, processors_for
 from tests.helpers import (
     BIN,
     Server,
@@ -278,6 +278,33 @@ def test_workers_that_die_at_once_are_replaced_later_and_later() -> None:
         pauses.append(next_pause(pauses[-1], lifetime=1))
     assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
     assert next_pause(5, lifetime=60) == 0
+
+
+def test_each_worker_is_bound_to_a_processor(url: str) -> None:
+    """So are those that take the place of one that died."""
+    all_processors = os.sched_getaffinity(0)
+    two = set(sorted(all_processors)[:2])
+    os.sched_setaffinity(0, two)  # which the server inherits
+    try:
+        with serve(url, "--workers", "2") as server:
+            for _ in range(2):
+                workers = ask_until_there_are_two(server)
+                processors = [os.sched_getaffinity(worker) for worker in workers]
+                assert [len(bound) for bound in processors] == [1, 1]
+                assert set.union(*processors) == two
+                kill(max(workers))
+    finally:
+        os.sched_setaffinity(0, all_processors)
+
+
+def test_processors_are_shared_equally_or_left_to_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {5, 3})
+    found = [processors_for(workers) for workers in (1, 2, 3, 4)]
+    assert found == [[], [3, 5], [], [3, 5, 3, 5]]
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert processors_for(2) == []
 
 
 def test_a_stop_while_a_worker_is_missing(url: str) -> None:

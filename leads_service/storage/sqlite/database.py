@@ -138,13 +138,15 @@ class OpenFiles:
         self._connection.close()
 
     def flush(self) -> None:
-        """Wait until the WAL is on the disk; do nothing without one (SQLite flushes the file then).
+        """Wait until the WAL is on the disk, if there is one (otherwise SQLite flushes the file).
 
         Raises:
-            OSError: The flush failed.
+            OSError: The flush failed, or the files were deleted or replaced meanwhile.
         """
         if self._log is not None:
             flush(self._log)
+        if not self.are_current():
+            raise FileNotFoundError(f"{self._file} or its log was taken away")
 
     def rewrite_log(self) -> None:
         """Rewrite the WAL in place with its own content, and flush it.
@@ -439,10 +441,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         self._wait_until_durable(number)
 
     def _wait_until_durable(self, number: int) -> None:
-        files = self.connection().files
-        self._group_commit.wait(number, files.flush)
-        if not files.are_current():
-            raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
+        self._group_commit.wait(number, self.connection().files.flush)
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so already, such as after an I/O error."""

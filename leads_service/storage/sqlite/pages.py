@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from itertools import chain
 
+import orjson
 from peewee import CTE, SQL, Select, fn
 
 from leads_service.lead import FIELDS
@@ -22,8 +23,8 @@ from leads_service.storage.queries import (
 def select_page(names: Collection[str]) -> Query:
     """Return the query for a page, newest first.
 
-    Its result is one row: the ids, separated by commas, and the leads as JSON, separated by
-    ``SEPARATOR``. Both are NULL if there are no leads. ``page_of`` converts it.
+    Its result is one value: the leads as JSON, separated by ``SEPARATOR``; NULL if there are none.
+    ``page_of`` converts it.
 
     Args:
         names: The names of the parameters that ``page_values`` returns.
@@ -60,13 +61,13 @@ def _newest_by_score(names: Collection[str]) -> tuple[Query, CTE]:
 
 
 def _select_json() -> Query:
-    """Return the query for leads: the id, and the lead as JSON.
+    """Return the query for leads as JSON.
 
     SQLite writes 50 leads as JSON in less time than it takes to make Python rows of them: "JSON by
     SQLite" in ``benchmarks/pieces.py``.
     """
     pairs = [(SQL(f"'{name}'"), getattr(Lead, name)) for name in FIELDS]
-    return Lead.select(Lead.id, fn.json_object(*chain.from_iterable(pairs)).alias("lead"))
+    return Lead.select(fn.json_object(*chain.from_iterable(pairs)).alias("lead"))
 
 
 def _in_one_row(leads: Query, *tables: CTE) -> Query:
@@ -77,25 +78,24 @@ def _in_one_row(leads: Query, *tables: CTE) -> Query:
     in the order of a subquery that has a limit:
     https://sqlite.org/forum/forumpost/2d76f2bcf65d256a.
     """
-    row = [fn.group_concat(leads.c.id), fn.group_concat(leads.c.lead, SQL(f"'{SEPARATOR}'"))]
-    return Select([leads], row).with_cte(*tables)
+    page = fn.group_concat(leads.c.lead, SQL(f"'{SEPARATOR}'"))
+    return Select([leads], [page]).with_cte(*tables)
 
 
-def page_of(row: tuple[str | None, str], limit: int, max_bytes: int) -> Page:
-    """Return the page of a result of ``select_page``.
+def page_of(leads: str | None, limit: int, max_bytes: int) -> Page:
+    """Return the page of the result of ``select_page``.
 
     Args:
-        row: The result. The query has to be executed with ``limit + 1``: one lead more tells
+        leads: The result. The query has to be executed with ``limit + 1``: one lead more tells
             whether there is a next page.
         limit: The maximum number of leads.
         max_bytes: The maximum size of the page in bytes of UTF-8.
     """
-    ids, leads = row
-    if ids is None:
+    if leads is None:
         return Page("[]", None, has_more=False)
-    asked = leads if ids.count(",") < limit else leads[: leads.rindex(SEPARATOR)]
+    asked = leads if leads.count(SEPARATOR) < limit else leads[: leads.rindex(SEPARATOR)]
     page = truncate_page(asked, max_bytes)
-    if not (left_out := leads.count(SEPARATOR, len(page))):
+    if len(page) == len(leads):
         return Page(f"[{page}]", None, has_more=False)
-    last_id = ids.rsplit(",", left_out + 1)[-1 - left_out]
-    return Page(f"[{page}]", int(last_id), has_more=True)
+    last = orjson.loads(page.rpartition(SEPARATOR)[2])
+    return Page(f"[{page}]", last["id"], has_more=True)

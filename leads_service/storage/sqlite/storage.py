@@ -161,8 +161,8 @@ class SqliteStorage(DatabaseStorage):
         names = frozenset(values)
         if names not in self._pages:
             self._pages[names] = Statement(self.database, pages.select_page(names))
-        (row,) = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
-        return pages.page_of(row, limit, max_bytes)
+        ((leads,),) = self._pages[names].rows(values | {"user_id": user_id, "limit": limit + 1})
+        return pages.page_of(leads, limit, max_bytes)
 
     def delete_lead(self, user_id: int, lead_id: int) -> None:
         """Delete a lead and its status changes; keep its position."""
