@@ -109,7 +109,9 @@ class SupervisedServer(MPServer):
         reload_workers(self._spawn_target, self._target_loader)
         return True
 
-    def _spawn_worker(self, idx: int, target: Callable[..., Any], callback_loader: Any) -> Any:
+    def _spawn_worker(  # type: ignore[override]  # so does granian's own class
+        self, idx: int, target: Callable[..., Any], callback_loader: Any
+    ) -> Any:
         """Return a worker that binds itself to its processor before it starts any thread."""
         if self._processors:
             target = partial(_run_on, self._processors[idx], target)
