@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from wsgiref.types import WSGIApplication
 
 from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from leads_service import board, config, logging, metrics, scoring
@@ -28,6 +29,16 @@ MAX_INSPECTED = 1000  # functions; there are some fifty
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")  # for health checks on the same machine
 
 
+class NoSessions(SessionInterface):
+    """What Flask's sessions are replaced by: a browser's session is a token of ours."""
+
+    null_session = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        """Return a session in which nothing can be stored."""
+        return self.null_session
+
+
 is_asynchronous = lru_cache(MAX_INSPECTED)(iscoroutinefunction)
 
 
@@ -35,6 +46,7 @@ class Application(Flask):
     """A Flask application that shows routing errors under /v1 only to authenticated callers."""
 
     response_class = WholeResponse
+    session_interface = NoSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what routes a request; raises SecurityError (400) if its host is not trusted.
@@ -44,7 +56,7 @@ class Application(Flask):
         """
         if request is None:
             return super().create_url_adapter(None)
-        request.trusted_hosts = self.config["TRUSTED_HOSTS"]
+        request.trusted_hosts = self.config.get("TRUSTED_HOSTS")  # Flask 3.0 has no default
         return MapAdapter(
             self.url_map,
             server_name=request.host,

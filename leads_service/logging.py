@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TextIO
 from urllib.parse import quote
 
 import orjson
-from flask import Response, g, has_request_context, request
+from flask import Response, g, has_request_context
 
+from leads_service._compat.flask import current_request
 from leads_service.accounts import TOKEN_PREFIX
 
 logger = logging.getLogger("leads_service")
@@ -36,7 +37,7 @@ class Call(NamedTuple):
 
 def begin_request() -> None:
     """Give the request an id: that of its header X-Request-ID if valid, or a new one."""
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    given = current_request().environ.get("HTTP_X_REQUEST_ID", "")
     sane = VALID_ID.fullmatch(given)
     g.leads_call = Call(given if sane else f"{getrandbits(128):032x}", perf_counter())
 
@@ -59,6 +60,7 @@ def end_request(response: Response) -> Response:
 
 
 def _summary(call: Call, response: Response) -> dict[str, Any]:
+    request = current_request()
     environ = request.environ
     rule = request.url_rule
     caller = g.get("leads_caller")
@@ -69,7 +71,7 @@ def _summary(call: Call, response: Response) -> dict[str, Any]:
         "status": response.status_code,
         "ms": round((perf_counter() - call.began) * 1000, 3),
         "user_id": caller and caller.user_id,
-        "bytes": response.content_length,
+        "bytes": response.headers.get("Content-Length", type=int),
     }
     if rule is None:  # not routed: method and path may be anything, and have to be escaped
         fields |= {"method": shown(environ["REQUEST_METHOD"]), "path": shown(request.path)}
