@@ -51,6 +51,7 @@ from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import WholeResponse
 from leads_service.app import Application
 from leads_service.cli import supervisor
+from leads_service.cli.workers import available_processors
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
@@ -731,7 +732,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.serve:
         with replaced(os.environ[WITHOUT]) if WITHOUT in os.environ else nullcontext():
-            workers = str(os.cpu_count())
+            workers = str(len(available_processors()) or 1)
             sys.argv[1:] = ["serve", "--port", str(arguments.serve), "--workers", workers]
             command_line.main()
     busy = os.getloadavg()[0]

@@ -45,7 +45,7 @@ def _run_on(processor: int, target: Callable[..., Any], *arguments: Any) -> Any:
 class SupervisedServer(MPServer):
     """Granian's server of several processes, with a main loop of the subclass's own.
 
-    Granian ends all workers when one dies twice within 5.5 seconds, and has no option against that.
+    Granian ends all workers when one dies, or, told to replace it, dies again within 5.5 seconds.
     It may also miss a death, or a signal to stop, that comes while it handles another death. Its
     main loop is private; everything else stays granian's.
     """
@@ -112,7 +112,7 @@ class SupervisedServer(MPServer):
     def _spawn_worker(  # type: ignore[override]  # so does granian's own class
         self, idx: int, target: Callable[..., Any], callback_loader: Any
     ) -> Any:
-        """Return a worker that binds itself to its processor before it starts any thread."""
+        """Return a worker that binds itself to its processor before granian starts its threads."""
         if self._processors:
             target = partial(_run_on, self._processors[idx], target)
         return super()._spawn_worker(idx, target, callback_loader)

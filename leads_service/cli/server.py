@@ -11,7 +11,7 @@ import click
 from flask.cli import with_appcontext
 
 from leads_service.cli.base import ready_state
-from leads_service.cli.workers import register_fork_hook
+from leads_service.cli.workers import available_processors, register_fork_hook
 from leads_service.config import THREADS
 from leads_service.exceptions import StorageError
 from leads_service.extras import import_extra
@@ -33,7 +33,7 @@ UNLIMITED = resource.RLIM_INFINITY
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS),
+    default=min(len(available_processors()) or os.cpu_count() or 1, MAX_DEFAULT_WORKERS),
     show_default="one per processor, 4 at most",
     help="How many processes answer.",
 )

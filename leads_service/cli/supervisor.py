@@ -1,7 +1,6 @@
 """The main process of the server: it starts the workers and replaces those that die."""
 
 import logging
-import os
 from time import monotonic
 from typing import Any
 
@@ -10,6 +9,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from leads_service._compat.granian import DeadWorker, SupervisedServer, SuppressNoise
+from leads_service.cli.workers import available_processors
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ def processors_for(workers: int) -> list[int]:
     ``benchmarks/pieces.py``). They are bound only if every processor gets as many workers: with
     fewer workers than processors, other servers might be bound to the same ones.
     """
-    if not hasattr(os, "sched_getaffinity"):  # macOS
+    available = available_processors()
+    if not available:
         return []
-    available = sorted(os.sched_getaffinity(0))
     turns, left_over = divmod(workers, len(available))
     return [] if left_over else available * turns
 

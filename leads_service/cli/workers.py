@@ -9,6 +9,12 @@ from leads_service.exceptions import StorageError
 from leads_service.storage.base import Storage
 
 
+def available_processors() -> list[int]:
+    """Return the processors that this process may use; none where the system does not say so."""
+    get_affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return sorted(get_affinity(0)) if get_affinity else []
+
+
 def register_fork_hook(storage: Storage, stop_timeout: int) -> None:
     """Initialize each worker that is forked from now on.
 
