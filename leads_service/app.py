@@ -12,7 +12,7 @@ from werkzeug.routing import MapAdapter
 
 from leads_service import board, config, logging, metrics, scoring
 from leads_service.api import cors
-from leads_service.api.blueprint import ROUTING_ERRORS, authenticate
+from leads_service.api.blueprint import ROUTING_ERRORS, authenticate, close_request
 from leads_service.api.docs import OPENAPI, LeadsApi, pages
 from leads_service.api.middleware import SerializeReads, behind_proxies
 from leads_service.api.openapi import SPEC
@@ -126,6 +126,7 @@ def create_app(
         storage.migrate()
     app.before_request(logging.begin_request)
     app.after_request(logging.end_request)
+    app.teardown_request(close_request)  # for routing errors too, which are outside the blueprint
     app.register_error_handler(Exception, error_response)
     api = LeadsApi(app)
     throttle = Throttle(app.config["LEADS_AUTH_FAILURES"])

@@ -12,7 +12,7 @@ from leads_service import cli, config, scoring
 from leads_service._compat.smorest import belongs_to
 from leads_service.accounts import Accounts
 from leads_service.api.auth import UserId, bearer, by_host, id_in_host
-from leads_service.api.blueprint import LeadId, close_request
+from leads_service.api.blueprint import LeadId
 from leads_service.api.openapi import describe
 from leads_service.api.throttle import Throttle
 from leads_service.api.views import blp
@@ -187,7 +187,6 @@ def mount(
         takes_tokens=has_own_users,
         **flags,
     )
-    app.teardown_request(close_request)
     app.url_map.converters["leads_service_id"] = LeadId
     if api is None:
         app.register_blueprint(blp, url_prefix=url_prefix)

@@ -117,6 +117,7 @@ def add_request_id(response: Response) -> Response:
     return response
 
 
+@blp.teardown_request
 def close_request(_: BaseException | None = None) -> None:
     """Close the database connection if this request opened it."""
     storage: Storage | None = g.pop("leads_opened", None)

@@ -30,6 +30,7 @@ from leads_service.api.blueprint import (
     HANDLED,
     LeadsBlueprint,
     authenticate,
+    close_request,
     handle_error,
     identify,
     open_storage,
@@ -101,6 +102,7 @@ board = Blueprint("leads_service_board", __name__, template_folder="templates")
 for _error in HANDLED:
     board.register_error_handler(_error, handle_error)
 board.register_error_handler(LeadNotFoundError, not_found)
+board.teardown_request(close_request)
 
 
 def mount(app: Flask, path: str, tokens: Mapping[str, str] | None = None) -> None:

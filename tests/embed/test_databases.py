@@ -41,6 +41,19 @@ def test_a_connection_that_nobody_has_opened(database: Database) -> None:
     assert database.is_closed()
 
 
+def test_a_teardown_of_the_hosts_that_fails(database: Database) -> None:
+    app = Flask("host")
+    init_app(app, user_id=lambda: 1, database=database)
+
+    @app.teardown_request
+    def fail(_: BaseException | None) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        app.test_client().get("/v1/leads")
+    assert database.is_closed()
+
+
 @pytest.mark.usefixtures("of_sqlite")
 def test_the_hosts_file_keeps_its_settings(database: SqliteDatabase) -> None:
     init_app(Flask("host"), user_id=lambda: 1, database=database)

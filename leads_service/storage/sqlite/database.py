@@ -138,15 +138,13 @@ class OpenFiles:
         self._connection.close()
 
     def flush(self) -> None:
-        """Wait until the WAL is on the disk, if there is one (otherwise SQLite flushes the file).
+        """Wait until the WAL is on the disk; do nothing without one (SQLite flushes the file then).
 
         Raises:
-            OSError: The flush failed, or the files were deleted or replaced meanwhile.
+            OSError: The flush failed.
         """
         if self._log is not None:
             flush(self._log)
-        if not self.are_current():
-            raise FileNotFoundError(f"{self._file} or its log was taken away")
 
     def rewrite_log(self) -> None:
         """Rewrite the WAL in place with its own content, and flush it.
@@ -441,7 +439,11 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         self._wait_until_durable(number)
 
     def _wait_until_durable(self, number: int) -> None:
-        self._group_commit.wait(number, self.connection().files.flush)
+        files = self.connection().files
+        self._group_commit.wait(number, files.flush)
+        # Each commit asks: the flush may have been of files that have taken the place of its own.
+        if not files.are_current():
+            raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
 
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so already, such as after an I/O error."""
