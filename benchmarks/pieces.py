@@ -50,8 +50,7 @@ from leads_service.api.middleware import SerializeReads
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import WholeResponse
 from leads_service.app import Application
-from leads_service.cli import supervisor
-from leads_service.cli.workers import available_processors
+from leads_service.cli import supervisor, workers
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
 from leads_service.storage import queries
@@ -536,6 +535,12 @@ def pieces() -> Iterator[Piece]:
             lambda: patch.object(supervisor, "processors_for", lambda workers: []),
             server_time(kind),
         )
+        yield Piece(
+            "batch scheduling",
+            f"a {kind} of the server",
+            lambda: patch.object(workers, "schedule_in_batches", lambda: None),
+            server_time(kind),
+        )
     yield Piece(
         "serialized reads",
         "a list of the server, 99th percentile",
@@ -732,8 +737,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.serve:
         with replaced(os.environ[WITHOUT]) if WITHOUT in os.environ else nullcontext():
-            workers = str(len(available_processors()) or 1)
-            sys.argv[1:] = ["serve", "--port", str(arguments.serve), "--workers", workers]
+            count = str(len(workers.available_processors()) or 1)
+            sys.argv[1:] = ["serve", "--port", str(arguments.serve), "--workers", count]
             command_line.main()
     busy = os.getloadavg()[0]
     try:

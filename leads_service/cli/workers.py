@@ -29,6 +29,7 @@ def register_fork_hook(storage: Storage, stop_timeout: int) -> None:
     def initialize_worker() -> None:
         os.close(write_end)
         _reset_signals()
+        schedule_in_batches()
         arguments = (read_end, threading.get_ident(), stop_timeout)
         threading.Thread(target=_exit_at_eof, args=arguments, daemon=True).start()
         # Open the file, so that `restore` sees it in use even before the first request.
@@ -47,6 +48,18 @@ def _reset_signals() -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def schedule_in_batches() -> None:
+    """Let a thread of this worker run on when it wakes another one, where the system can do so.
+
+    Otherwise each request interrupts the thread that has read it, or the one that answers another
+    ("batch scheduling" in ``benchmarks/pieces.py``). The threads started later inherit the policy:
+    https://man7.org/linux/man-pages/man7/sched.7.html.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # a container may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _exit_at_eof(pipe: int, main_thread: int, stop_timeout: int) -> None:

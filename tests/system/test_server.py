@@ -298,6 +298,14 @@ def test_each_worker_is_bound_to_a_processor(url: str) -> None:
         os.sched_setaffinity(0, all_processors)
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="needs Linux")
+def test_all_threads_of_a_worker_are_scheduled_in_batches(url: str) -> None:
+    with serve(url, "--workers", "2") as server:
+        for worker in ask_until_there_are_two(server):
+            threads = [int(thread) for thread in os.listdir(f"/proc/{worker}/task")]
+            assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
 def test_processors_are_shared_equally_or_left_to_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
