@@ -109,6 +109,36 @@ def test_all_are_stored_by_one_commit(threads: Threads) -> None:
     assert threads.groups == [3]
 
 
+def test_those_who_may_join_a_transaction_are_waited_for(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_joined = Event()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        assert has_joined.wait(20)
+
+    monkeypatch.setattr(sqlite, "sleep", sleep)
+    somebodys = threads.storage.database.take_connection()
+    futures = threads.start(storing(threads, 1))
+    futures += threads.start(storing(threads, 2))
+    has_joined.set()
+    assert [future.result() for future in futures] == [1, 2] == threads.companies()
+    assert (threads.groups, waits) == ([2], [sqlite.COMMIT_DELAY])
+    threads.storage.database.give_back(somebodys)
+
+
+def test_nobody_is_waited_for_if_all_have_joined_or_gone(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(sqlite, "sleep", waits.append)
+    threads.storage.database.give_back(threads.storage.database.take_connection())
+    threads.run(*several(threads))[0].result()
+    assert waits == []
+
+
 def refuses(threads: Threads) -> None:
     raise LeadNotFoundError(1)
 

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from time import sleep
 from typing import Any
 from weakref import WeakSet
 
 from peewee import OperationalError, PeeweeException, SqliteDatabase
 
-from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name
+from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name, translated_errors
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import (
     GroupCommit,
@@ -44,6 +45,8 @@ CHECKPOINT_INTERVAL = 400  # rows changed by a process; a lead's are on about te
 # sooner.
 MAX_WAL_PAGES = 8000
 CHECKPOINT_RETRY_INTERVAL = 20  # rows changed by a process
+# For how long a transaction waits for those who may join it: about as long as they take for that.
+COMMIT_DELAY = 0.0001  # seconds
 MAX_IDLE_CONNECTIONS = 16  # twice config.THREADS
 CHUNK_SIZE = 2**20  # bytes
 
@@ -233,6 +236,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         """
         self._pool_lock = Lock()
         self._idle: list[Connection] = []
+        self._lent = 0  # connections that threads have
         self._files: OpenFiles | None = None  # of the pool's connections; replaced if deleted
         super().__init__(
             file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
@@ -272,23 +276,33 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
     def take_connection(self) -> Connection:
         """Return an idle connection, or a new one."""
         with self._pool_lock:
-            if self._idle:
-                connection: Connection = self._idle.pop()
-                if self._is_current(connection):
-                    return connection
-                connection.close()
-                self._discard_files()
-            if self._files is not None and not self._files.are_current():
-                self._discard_files()
-            if self._files is None:
-                self._files = OpenFiles(self.database, self.timeout)
-            connection = self.new_connection()
-            connection.files = self._files
+            connection = self._pop_idle() or self._open()
+            self._lent += 1
             return connection
+
+    def _pop_idle(self) -> Connection | None:
+        if not self._idle:
+            return None
+        connection = self._idle.pop()
+        if self._is_current(connection):
+            return connection
+        connection.close()
+        self._discard_files()
+        return None
+
+    def _open(self) -> Connection:
+        if self._files is not None and not self._files.are_current():
+            self._discard_files()
+        if self._files is None:
+            self._files = OpenFiles(self.database, self.timeout)
+        connection: Connection = self.new_connection()
+        connection.files = self._files
+        return connection
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for later, or close it."""
         with self._pool_lock:
+            self._lent -= 1
             if connection.in_transaction:
                 connection.rollback()
             if connection.files is self._files and len(self._idle) < MAX_IDLE_CONNECTIONS:
@@ -360,11 +374,13 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
 
     def _begin(self, lock_type: str | None) -> None:
         connection = self.connection()
+        statement = f"BEGIN {lock_type or 'DEFERRED'}"
         # By pragma, for this thread's connection: self.timeout is shared by all threads.
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            with self.write_lock.waiting_for_file():
-                retry_while_locked(lambda: super(Sqlite, self).begin(lock_type), self.timeout)
+            # Not by Peewee, which takes longer to translate an error than SQLite to find the lock.
+            with self.write_lock.waiting_for_file(), translated_errors:
+                retry_while_locked(lambda: connection.execute(statement), self.timeout)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
@@ -445,6 +461,15 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         if not files.are_current():
             raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
 
+    def _delay_commit(self) -> None:
+        """Let other threads add their jobs, if some are on their way: commit delay.
+
+        A thread with a connection may be about to write. Without a pause most of them would still
+        wait for the GIL ("commit delay" in ``benchmarks/pieces.py``).
+        """
+        if self._lent > len(self.jobs):
+            sleep(COMMIT_DELAY)
+
     def rollback(self) -> None:
         """Roll back, unless SQLite has done so already, such as after an I/O error."""
         try:
@@ -473,6 +498,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
                     raise
                 continue  # another thread is running it
             if job.commit is None:
+                self._delay_commit()
                 return True
             self.write_lock.release()
         if job.commit:

@@ -1,5 +1,6 @@
 """How the threads of a process share one SQLite file: the write lock, and group commit."""
 
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,6 @@ from typing import Any
 
 from peewee import OperationalError
 
-from leads_service._compat.peewee import sqlite_error_name
 from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between attempts to lock the file; a small write holds it as long
@@ -110,6 +110,10 @@ class JobQueue:
     def __init__(self) -> None:
         self._waiting: deque[Job] = deque()
         self.present: list[Job] = []
+
+    def __len__(self) -> int:
+        """Return how many jobs wait."""
+        return len(self._waiting)
 
     def put(self, job: Job) -> None:
         """Let a job wait."""
@@ -212,15 +216,15 @@ def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
         timeout: For how many seconds to retry.
 
     Raises:
-        OperationalError: The last error of ``action`` after the timeout, or any error other than
-            that of a lock.
+        sqlite3.OperationalError: The last error of ``action`` after the timeout, or any error other
+            than that of a lock.
     """
     deadline = monotonic() + timeout
     while True:
         try:
             action()
-        except OperationalError as error:
-            is_locked = sqlite_error_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
             if not is_locked or monotonic() >= deadline:
                 raise
             sleep(RETRY_PAUSE)

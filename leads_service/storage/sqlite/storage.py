@@ -420,8 +420,12 @@ class SqliteFileStorage(SqliteStorage):
         """
         if self.database.pragma("journal_mode") == "wal":
             return
+        connection = sqlite_connection(self.database)
         # The switch needs exclusive access, for which SQLite's busy handler does not wait.
-        retry_while_locked(lambda: self.database.pragma("journal_mode", "wal"), MIGRATION_TIMEOUT)
+        with translated_errors:
+            retry_while_locked(
+                lambda: connection.execute("PRAGMA journal_mode = wal"), MIGRATION_TIMEOUT
+            )
         if self.database.pragma("journal_mode") != "wal":
             raise StorageUnusableError(f"{self.location} can't use WAL; keep it on a local disk")
         self.dispose()  # the file was opened without a WAL
