@@ -658,16 +658,12 @@ def pieces() -> Iterator[Piece]:
             lambda: patch.object(SqliteFileStorage, "transact", DatabaseStorage.transact),
             create_time(threads),
         )
-    for measured, measure in (
-        ("a create of the server", server_time(CREATE)),
-        ("a create, threads: 1", create_time(1)),
-    ):
-        yield Piece(
-            "commit delay",
-            measured,
-            lambda: patch.object(sqlite.Sqlite, "_delay_commit", lambda self: None),
-            measure,
-        )
+    yield Piece(
+        "commit delay",
+        "a create of the server",
+        lambda: patch.object(sqlite.Sqlite, "_delay_commit", lambda self: None),
+        server_time(CREATE),
+    )
     yield Piece(
         "retry_while_locked",
         "a create, processes: 4, 99th percentile",
