@@ -180,9 +180,12 @@ class LeadService:
             LeadNotFoundError: As by ``update``.
             LeadChangedError: As by ``update``.
         """
-        with self._storage.writing():
+
+        def delete() -> None:
             self._expected(user_id, lead_id, versions)
             self._storage.delete_lead(user_id, lead_id)
+
+        self._storage.transact(delete)
 
     def page(
         self,

@@ -4,17 +4,15 @@ import os
 from contextlib import closing, suppress
 from pathlib import Path
 from sqlite3 import OperationalError, connect
-from threading import Event, Thread
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from leads_service import create_app
-from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.state import AppState
 from leads_service.storage.sqlite import database as sqlite
-from leads_service.storage.sqlite.locking import GroupCommit, WriteLock
+from leads_service.storage.sqlite.locking import WriteLock
 from tests.helpers import Caller, open_files, sqlite_of
 
 
@@ -151,47 +149,6 @@ def test_who_waits_for_the_files_lock_is_not_impatient_because_of_long_ago() -> 
     lock.failed_at -= 2  # seconds
     with lock.waiting_for_file():
         assert lock.waiting_since != began
-
-
-def test_one_flush_serves_all_who_have_committed_before_it_began() -> None:
-    commits, calls = GroupCommit(), []
-    began, may_end = Event(), Event()
-
-    def flush() -> None:
-        calls.append(commits.count())  # a commit that this flush came too early for
-        began.set()
-        may_end.wait()
-
-    threads = [Thread(target=commits.wait, args=(commits.count(), flush))]
-    threads[0].start()
-    began.wait()
-    threads += [Thread(target=commits.wait, args=(commits.count(), flush)) for _ in range(5)]
-    for thread in threads[1:]:
-        thread.start()
-    may_end.set()
-    for thread in threads:
-        thread.join()
-    assert calls == [2, 8]
-    commits.wait(7, flush)
-    assert calls == [2, 8], "it is on the disk"
-    commits.wait(8, flush)
-    assert calls == [2, 8, 9]
-
-
-def test_a_flush_that_fails_fails_all_that_it_was_to_serve() -> None:
-    """A second one may succeed without what the system has dropped."""
-    commits, calls = GroupCommit(), []
-    first, second = commits.count(), commits.count()
-    with pytest.raises(CommitOutcomeUnknownError, match="the disk is gone"):
-        commits.wait(first, lambda: fail(None))
-    with pytest.raises(CommitOutcomeUnknownError):
-        commits.wait(second, lambda: calls.append("flushed"))
-    assert commits.has_failed
-    commits.recovered()
-    commits.wait(second, lambda: calls.append("flushed"))
-    assert calls == [], "it came to the disk with the whole log"
-    commits.wait(commits.count(), lambda: calls.append("flushed"))
-    assert calls == ["flushed"]
 
 
 def test_the_log_is_opened_with_the_connection(alice: Caller, service: AppState) -> None:

@@ -5,11 +5,10 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from flask.testing import FlaskClient
 from leads_service import init_app
 from leads_service.state import AppState
 from leads_service.storage.sqlite import database as sqlite
-from leads_service.storage.sqlite.locking import GroupCommit
 from tests.helpers import Caller, sqlite_of
 
 LEAD = {"company_id": 1, "notes": "x" * 10_000}  # more than fits where there is room left
@@ -175,28 +173,19 @@ def test_a_log_that_is_removed_while_a_write_is_under_way(url: str, tmp_path: Pa
 def test_a_file_that_is_replaced_before_the_flush(
     alice: Caller, service: AppState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flush of a commit in the file that takes its place says nothing of the one before."""
     service.storage.dispose()  # the file alone is the whole database
     copy = Path(shutil.copy(tmp_path / "leads.db", tmp_path / "copy"))
-    committed, replaced = Event(), Event()
-    wait = GroupCommit.wait
 
-    def wait_later(self: GroupCommit, number: int, flush: Callable[[], None]) -> None:
-        if not committed.is_set():
-            committed.set()
-            assert replaced.wait(30)
-        wait(self, number, flush)
+    def flush(descriptor: int) -> None:
+        if copy.exists():
+            for name in ("leads.db-wal", "leads.db-shm"):
+                (tmp_path / name).unlink()
+            copy.replace(tmp_path / "leads.db")
+        os.fsync(descriptor)
 
-    monkeypatch.setattr(GroupCommit, "wait", wait_later)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(alice.client.post, "/v1/leads", json=LEAD)
-        assert committed.wait(30)
-        for name in ("leads.db-wal", "leads.db-shm"):
-            (tmp_path / name).unlink()
-        copy.replace(tmp_path / "leads.db")
-        second = alice.client.post("/v1/leads", json=LEAD | {"company_id": 2})
-        replaced.set()
-        assert (first.result(30).status_code, second.status_code) == (503, 201)
+    monkeypatch.setattr(sqlite, "flush", flush)
+    answers = [alice.client.post("/v1/leads", json=LEAD | {"company_id": n}) for n in (1, 2)]
+    assert [answer.status_code for answer in answers] == [503, 201]
     assert [lead["company_id"] for lead in alice.client.get("/v1/leads").get_json()["data"]] == [2]
 
 

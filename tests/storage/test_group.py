@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
 from threading import Event, Semaphore, current_thread
@@ -33,26 +33,30 @@ class Threads:
 
     Attributes:
         groups: How many jobs each transaction had that was committed.
+        jobs: All that were put into the queue.
     """
 
     def __init__(self, storage: SqliteFileStorage, pool: ThreadPoolExecutor):
         self.storage = storage
         self.groups: list[int] = []
+        self.jobs: list[Job] = []
         self._pool = pool
         self._waiting = Semaphore(0)
-        jobs = storage.database.jobs
-        put, end = jobs.put, jobs.end
+        queue = storage.database.jobs
+        put, end = queue.put, queue.end
 
-        def put_and_tell(job: Job) -> None:
-            put(job)
+        def put_and_tell(job: Job) -> bool:
+            self.jobs.append(job)
+            is_leader = put(job)
             self._waiting.release()
+            return is_leader
 
-        def end_and_count(commit: int, error: Exception | None = None) -> None:
-            self.groups.append(len(jobs.present))
-            end(commit, error)
+        def end_and_count(error: Exception | None = None) -> None:
+            self.groups.append(len(queue.present))
+            end(error)
 
-        jobs.put = put_and_tell  # type: ignore[method-assign]
-        jobs.end = end_and_count  # type: ignore[method-assign]
+        queue.put = put_and_tell  # type: ignore[method-assign]
+        queue.end = end_and_count  # type: ignore[method-assign]
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
@@ -103,10 +107,39 @@ def several(threads: Threads) -> list[Work]:
     return [storing(threads, company) for company in range(1, OTHERS)]
 
 
-def test_all_are_stored_by_one_commit(threads: Threads) -> None:
+def test_all_are_stored_by_one_commit(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is told so before that is flushed, while another process may write already."""
+    told: list[bool] = []
+    file = threads.storage.location
+
+    def flush(descriptor: int) -> None:
+        told.extend(job.is_done for job in threads.jobs)
+        with closing(sqlite3.connect(file, timeout=0)) as another:
+            another.execute("BEGIN IMMEDIATE")
+
+    monkeypatch.setattr(sqlite, "flush", flush)
     futures = threads.run(*several(threads))
     assert [future.result() for future in futures] == [1, 2, 3] == threads.companies()
     assert threads.groups == [3]
+    assert told == [False] * 3
+
+
+def test_one_that_comes_during_a_transaction_leads_the_next(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = Event(), Event()
+
+    def flush(descriptor: int) -> None:
+        began.set()
+        assert may_end.wait(20)
+
+    monkeypatch.setattr(sqlite, "flush", flush)
+    futures = threads.start(storing(threads, 1))
+    assert began.wait(20)
+    futures += threads.start(storing(threads, 2), storing(threads, 3))
+    may_end.set()
+    assert [future.result() for future in futures] == [1, 2, 3] == threads.companies()
+    assert threads.groups == [1, 2]
 
 
 def test_those_who_may_join_a_transaction_are_waited_for(
@@ -129,13 +162,14 @@ def test_those_who_may_join_a_transaction_are_waited_for(
     threads.storage.database.give_back(somebodys)
 
 
-def test_nobody_is_waited_for_if_all_have_joined_or_gone(
+def test_nobody_is_waited_for_when_all_others_have_gone(
     threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(sqlite, "sleep", waits.append)
     threads.storage.database.give_back(threads.storage.database.take_connection())
-    threads.run(*several(threads))[0].result()
+    (future,) = threads.start(storing(threads, 1))
+    future.result()
     assert waits == []
 
 
@@ -249,8 +283,9 @@ def test_one_that_another_thread_runs_waits_for_it(
     threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if it takes longer than the lock may take: it can't be told that it was not stored."""
-    jobs = threads.storage.database.jobs
-    withdraw, too_late = jobs.withdraw, Event()
+    database = threads.storage.database
+    withdraw, wait_for = database.jobs.withdraw, database.write_lock.wait_for
+    is_run, too_late = Event(), Event()
 
     def withdraw_and_tell(job: Job) -> bool:
         is_withdrawn = withdraw(job)
@@ -258,11 +293,21 @@ def test_one_that_another_thread_runs_waits_for_it(
             too_late.set()
         return is_withdrawn
 
-    monkeypatch.setattr(jobs, "withdraw", withdraw_and_tell)
+    def lose_patience(lock: Any, timeout: float) -> None:
+        if lock in [job.turn for job in threads.jobs]:
+            assert is_run.wait(20)
+            raise peewee.OperationalError("it took too long")
+        wait_for(lock, timeout)
+
+    def run() -> bool:
+        is_run.set()
+        return too_late.wait(20)
+
+    monkeypatch.setattr(database.jobs, "withdraw", withdraw_and_tell)
+    monkeypatch.setattr(database.write_lock, "wait_for", lose_patience)
     with threads.held_up():
-        futures = threads.start(*several(threads), lambda: too_late.wait(20))
-        threads.storage.database.timeout = 0.01
-    assert [future.result() for future in futures] == [1, 2, 3, True]
+        futures = threads.start(run) + threads.start(*several(threads))
+    assert [future.result() for future in futures] == [True, 1, 2, 3]
 
 
 def test_each_has_the_context_of_its_thread(threads: Threads) -> None:

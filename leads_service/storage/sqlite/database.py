@@ -22,7 +22,6 @@ from peewee import OperationalError, PeeweeException, SqliteDatabase
 from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name, translated_errors
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import (
-    GroupCommit,
     Job,
     JobQueue,
     WriteLock,
@@ -242,7 +241,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
         )
         self.write_lock = WriteLock()
-        self._group_commit = GroupCommit()
+        self._has_failed = False  # whether a flush has, since the log was last rewritten
         self.jobs = JobQueue()
         self._rows_since_checkpoint = 0  # rows changed since this process's last checkpoint
         _databases.add(self)
@@ -361,7 +360,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             if not can_write:
                 self.close_for_good()
                 self._begin(lock_type)
-            if self._group_commit.has_failed:
+            if self._has_failed:
                 self._rewrite_log()
             if self._rows_since_checkpoint >= CHECKPOINT_INTERVAL:
                 self._checkpoint_locked()
@@ -394,7 +393,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             self.connection().files.rewrite_log()
         except OSError as error:
             raise OperationalError(f"the log can't be flushed: {error}") from error
-        self._group_commit.recovered()
+        self._has_failed = False
 
     def _checkpoint_locked(self) -> None:
         """Make a checkpoint. The caller holds SQLite's write lock, so nobody can reset the WAL.
@@ -411,7 +410,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         except sqlite3.Error as error:  # nothing is lost; the WAL keeps growing
             logger.warning("the checkpoint failed, to be tried again: %s", error)
             # It may have been the fsync of the WAL, after which the next one tells nothing.
-            self._group_commit.has_failed = True
+            self._has_failed = True
             self._rewrite_log()
         else:
             if pages > MAX_WAL_PAGES:
@@ -431,11 +430,10 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         self._rows_since_checkpoint = CHECKPOINT_INTERVAL
 
     def commit(self) -> None:
-        """Commit, and return when the commit is durable (group commit).
+        """Commit, and return when the commit is durable.
 
-        With ``synchronous=FULL`` SQLite flushes the WAL while it holds the write lock: one fsync
-        per commit. Here the lock is released before the flush, so that other writers continue, and
-        one fsync covers all of them. It is as safe: the same file is flushed, and a checkpoint
+        With ``synchronous=FULL`` SQLite flushes the WAL while it holds the lock on the file. Here
+        other processes go on meanwhile. It is as safe: the same file is flushed, and a checkpoint
         flushes the WAL before it copies from it (https://www.sqlite.org/wal.html).
 
         Raises:
@@ -446,28 +444,35 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             super().commit()
         except OperationalError as error:
             if sqlite_error_name(error) not in NOT_COMMITTED_ERRORS:
-                self.jobs.end(0, CommitOutcomeUnknownError(str(error)))
+                self.jobs.end(CommitOutcomeUnknownError(str(error)))
             raise
         self._rows_since_checkpoint += connection.new_changes()
-        number = self._group_commit.count()
-        self.jobs.end(number)
-        self.write_lock.release()
-        self._wait_until_durable(number)
+        try:
+            self._flush(connection.files)
+        except CommitOutcomeUnknownError as error:
+            self.jobs.end(error)
+            raise
+        else:
+            self.jobs.end()
+        finally:
+            self.write_lock.release()
 
-    def _wait_until_durable(self, number: int) -> None:
-        files = self.connection().files
-        self._group_commit.wait(number, files.flush)
-        # Each commit asks: the flush may have been of files that have taken the place of its own.
+    def _flush(self, files: OpenFiles) -> None:
+        try:
+            files.flush()
+        except OSError as error:
+            self._has_failed = True
+            raise CommitOutcomeUnknownError(f"the log could not be flushed: {error}") from error
         if not files.are_current():
             raise CommitOutcomeUnknownError(f"{self.database} or its log was taken away")
 
-    def _delay_commit(self) -> None:
+    def delay_commit(self) -> None:
         """Let other threads add their jobs, if some are on their way: commit delay.
 
         A thread with a connection may be about to write. Without a pause most of them would still
         wait for the GIL ("commit delay" in ``benchmarks/pieces.py``).
         """
-        if self._lent > len(self.jobs):
+        if self._lent > 1 + len(self.jobs):
             sleep(COMMIT_DELAY)
 
     def rollback(self) -> None:
@@ -480,30 +485,23 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             self.write_lock.release()
 
     def is_leader(self, job: Job) -> bool:
-        """Acquire the write lock for a job that waits, unless another thread runs it meanwhile.
+        """Let a job wait until it is done, or until this thread has to lead.
 
         Returns:
-            Whether this thread has to run the jobs that wait, with the lock held. Otherwise this
-            one is done, and durable.
+            Whether it has to lead: to run the jobs that wait, and then to call ``hand_over``.
 
         Raises:
             OperationalError: The lock is held by others for too long; the job was not run.
-            CommitOutcomeUnknownError: It was run, but it is not known whether it is durable.
         """
-        while job.commit is None:
-            try:
-                self.write_lock.acquire(self.timeout)
-            except OperationalError:
-                if job.is_alone or self.jobs.withdraw(job):
-                    raise
-                continue  # another thread is running it
-            if job.commit is None:
-                self._delay_commit()
-                return True
-            self.write_lock.release()
-        if job.commit:
-            self._wait_until_durable(job.commit)
-        return False
+        if self.jobs.put(job):
+            return True
+        try:
+            self.write_lock.wait_for(job.turn, self.timeout)
+        except OperationalError:
+            if self.jobs.withdraw(job):
+                raise
+            job.turn.acquire()  # another thread is running it, or has just let this one lead
+        return not job.is_done
 
 
 _databases: WeakSet[Sqlite] = WeakSet()

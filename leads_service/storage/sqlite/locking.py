@@ -3,15 +3,13 @@
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from threading import Lock, local
 from time import monotonic, sleep
 from typing import Any
 
 from peewee import OperationalError
-
-from leads_service.exceptions import CommitOutcomeUnknownError
 
 RETRY_PAUSE = 0.0002  # seconds between attempts to lock the file; a small write holds it as long
 MAX_FILE_LOCK_WAIT = 1.0  # seconds; far longer than a small write or a checkpoint takes
@@ -45,12 +43,24 @@ class WriteLock:
         """
         if "is_holder" in vars(self._thread):
             return
+        self.wait_for(self._lock, timeout)
+        self._thread.is_holder = True
+
+    def wait_for(self, lock: Lock, timeout: float) -> None:
+        """Acquire a lock for which the holder of the write lock may let this thread wait.
+
+        Args:
+            lock: The lock.
+            timeout: The maximum wait in seconds.
+
+        Raises:
+            OperationalError: As by ``acquire``.
+        """
         deadline = monotonic() + timeout
-        while not self._lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
+        while not lock.acquire(timeout=min(POLL_INTERVAL, timeout)):
             now, since = monotonic(), self.waiting_since
             if now >= deadline or (since is not None and now - since > MAX_FILE_LOCK_WAIT):
                 raise OperationalError("database is locked")
-        self._thread.is_holder = True
 
     @contextmanager
     def waiting_for_file(self) -> Iterator[None]:
@@ -78,15 +88,17 @@ class Job:
     """A function that a thread wants to be run in a write transaction, by itself or by another.
 
     Attributes:
-        commit: The number of the commit that has stored what it did, 0 if it is not known whether
-            that is stored; None before that.
+        turn: A lock that is released when the job is done, or when its thread has to lead.
+        is_done: Whether it is durable or has failed.
         is_alone: Whether it is to be run alone, since a transaction with others has failed.
         error: What it has raised, without having written anything, or why nothing is known.
         result: What it has returned.
     """
 
     def __init__(self, work: Callable[[], Any]):
-        self.commit: int | None = None
+        self.turn = Lock()
+        self.turn.acquire()
+        self.is_done = False
         self.is_alone = False
         self.error: Exception | None = None
         self.result: Any = None
@@ -101,13 +113,17 @@ class Job:
 class JobQueue:
     """The jobs that wait for a write transaction, and those of the present one.
 
-    All methods but ``put`` and ``withdraw`` are for the thread that holds the write lock.
+    One thread at a time leads: it runs its own job with all that wait. Then it wakes their threads,
+    and the one whose job came first of those that have come meanwhile leads.
 
     Attributes:
-        present: The jobs of the present transaction.
+        present: The jobs of the present transaction, the leader's own first. It is for the thread
+            that holds the write lock.
     """
 
     def __init__(self) -> None:
+        self._lock = Lock()
+        self._has_leader = False
         self._waiting: deque[Job] = deque()
         self.present: list[Job] = []
 
@@ -115,93 +131,60 @@ class JobQueue:
         """Return how many jobs wait."""
         return len(self._waiting)
 
-    def put(self, job: Job) -> None:
-        """Let a job wait."""
-        self._waiting.append(job)
+    def put(self, job: Job) -> bool:
+        """Return whether the job's thread has to lead; if not, the job waits."""
+        with self._lock:
+            if not self._has_leader:
+                self._has_leader = True
+                return True
+            self._waiting.append(job)
+            return False
 
     def withdraw(self, job: Job) -> bool:
         """Return whether the job was waiting, and does so no more."""
-        try:
-            self._waiting.remove(job)
-        except ValueError:
-            return False
-        return True
+        with self._lock:
+            try:
+                self._waiting.remove(job)
+            except ValueError:
+                return False
+            return True
 
     def take(self, own: Job) -> list[Job]:
-        """Return the jobs for the transaction that has begun: all that wait, or one's own alone."""
-        self.present = [own]
-        if not own.is_alone:
-            self.present = []
-            with suppress(IndexError):
-                while True:
-                    self.present.append(self._waiting.popleft())
-        return self.present
+        """Return the jobs of the transaction that has begun: the leader's own, and all that wait.
 
-    def end(self, commit: int, error: Exception | None = None) -> None:
-        """Record the commit of the transaction, or an error after which nothing is known."""
+        One that has to be alone is.
+        """
+        with self._lock:
+            self.present = [own]
+            if not own.is_alone:
+                self.present += self._waiting
+                self._waiting.clear()
+            return self.present
+
+    def end(self, error: Exception | None = None) -> None:
+        """Record that the present jobs are durable, or the error after which nothing is known."""
         for job in self.present:
             job.error = error or job.error
-            job.commit = commit
+            job.is_done = True
+            job.turn.release()
         self.present = []
 
     def roll_back(self) -> None:
-        """Record that the transaction was rolled back."""
-        for job in self.present:
-            job.is_alone = True
-            job.error = None  # it will be run again
-        self.present = []
-
-
-class GroupCommit:
-    """Group commit: one fsync of the WAL serves all threads that committed before it began.
-
-    "group commit" in ``benchmarks/pieces.py`` compares it with an fsync at each commit. After a
-    failed fsync the kernel may drop the pages that it could not write, and the next fsync succeeds
-    without them (https://wiki.postgresql.org/wiki/Fsync_Errors). The outcome of all commits that it
-    was to cover is therefore unknown.
-
-    Attributes:
-        has_failed: Whether an fsync has failed since the last call of ``recovered``.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._commits = self._flushed = 0
-        self.has_failed = False
-
-    def count(self) -> int:
-        """Count a commit and return its number. The caller holds the write lock."""
-        self._commits += 1
-        return self._commits
-
-    def wait(self, number: int, flush: Callable[[], None]) -> None:
-        """Wait until a commit is on the disk.
-
-        Args:
-            number: The number that ``count`` has returned for the commit.
-            flush: Flushes the WAL; raises OSError if that fails.
-
-        Raises:
-            CommitOutcomeUnknownError: The flush that covers the commit has failed.
-        """
+        """Record that the transaction was rolled back: each of its jobs is to be run alone."""
         with self._lock:
-            if self._flushed >= number:
-                return
-            if self.has_failed:
-                raise CommitOutcomeUnknownError("the log could not be flushed")
-            covered = self._commits
-            try:
-                flush()
-            except OSError as error:
-                self.has_failed = True
-                raise CommitOutcomeUnknownError(f"the log could not be flushed: {error}") from error
-            self._flushed = covered
+            for job in self.present:
+                job.is_alone = True
+                job.error = None  # it will be run again
+            self._waiting.extendleft(reversed(self.present[1:]))
+            self.present = []
 
-    def recovered(self) -> None:
-        """Record that the whole WAL is on the disk. The caller holds the write lock."""
+    def hand_over(self) -> None:
+        """Let the thread lead whose job has waited longest, if any."""
         with self._lock:
-            self._flushed = self._commits
-            self.has_failed = False
+            if self._waiting:
+                self._waiting.popleft().turn.release()
+            else:
+                self._has_leader = False
 
 
 def retry_while_locked(action: Callable[[], object], timeout: float) -> None:

@@ -355,27 +355,31 @@ class SqliteFileStorage(SqliteStorage):
         if self.database.in_transaction():
             return super().transact(work)
         job = Job(work)
-        self.database.jobs.put(job)
-        while self._is_leader(job):
-            group: list[Job] = []
-            try:
-                with self.writing():
-                    group = self.database.jobs.take(job)
-                    self._run_jobs(group)
-                break
-            except Exception:
-                if job.commit is not None or group == [job]:
-                    raise
-                if not group and (job.is_alone or self.database.jobs.withdraw(job)):
-                    raise
+        with storage_errors:
+            is_leader = self.database.is_leader(job)
+        if is_leader:
+            self._run_as_leader(job)
         if job.error is not None:
             raise job.error
         result: Result = job.result
         return result
 
-    def _is_leader(self, job: Job) -> bool:
-        with storage_errors:
-            return self.database.is_leader(job)
+    def _run_as_leader(self, job: Job) -> None:
+        """Run this thread's job with all that wait; if that fails, alone."""
+        jobs = self.database.jobs
+        try:
+            while not job.is_done:
+                group: list[Job] = []
+                try:
+                    self.database.delay_commit()
+                    with self.writing():
+                        group = jobs.take(job)
+                        self._run_jobs(group)
+                except Exception:
+                    if job.is_done or len(group) <= 1:
+                        raise
+        finally:
+            jobs.hand_over()
 
     def _run_jobs(self, group: Sequence[Job]) -> None:
         """Run jobs in the transaction that is open.
