@@ -18,7 +18,7 @@ from leads_service.exceptions import (
     StorageUnavailableError,
 )
 from leads_service.storage.sqlite import database as sqlite
-from leads_service.storage.sqlite.locking import Job
+from leads_service.storage.sqlite.locking import Job, JobQueue
 from leads_service.storage.sqlite.storage import SqliteFileStorage
 from tests.helpers import migrated_file
 from tests.storage.test_conformance import new
@@ -67,9 +67,10 @@ class Threads:
         lock.release()
 
     def start(self, *work: Work) -> list[Future[Any]]:
-        """Let a thread of its own transact each function, and return when all wait."""
-        futures = [self._pool.submit(self._transact, one, Context()) for one in work]
-        for _ in work:
+        """Let a thread of its own transact each function, in this order; return when all wait."""
+        futures = []
+        for one in work:
+            futures.append(self._pool.submit(self._transact, one, Context()))
             self._waiting.acquire()
         return futures
 
@@ -154,8 +155,7 @@ def test_those_who_may_join_a_transaction_are_waited_for(
 
     monkeypatch.setattr(sqlite, "sleep", sleep)
     somebodys = threads.storage.database.take_connection()
-    futures = threads.start(storing(threads, 1))
-    futures += threads.start(storing(threads, 2))
+    futures = threads.start(storing(threads, 1), storing(threads, 2))
     has_joined.set()
     assert [future.result() for future in futures] == [1, 2] == threads.companies()
     assert (threads.groups, waits) == ([2], [sqlite.COMMIT_DELAY])
@@ -171,6 +171,21 @@ def test_nobody_is_waited_for_when_all_others_have_gone(
     (future,) = threads.start(storing(threads, 1))
     future.result()
     assert waits == []
+
+
+def test_threads_lead_in_the_order_in_which_they_came() -> None:
+    """So do those whose transaction was rolled back, before others that have come meanwhile."""
+    queue, jobs = JobQueue(), [Job(lambda: None) for _ in range(4)]
+    assert [queue.put(job) for job in jobs[:3]] == [True, False, False]
+    assert queue.take(jobs[0]) == jobs[:3]
+    queue.put(jobs[3])
+    queue.roll_back()
+    for expected in jobs[1:]:
+        queue.hand_over()
+        assert [job for job in jobs if job.turn.acquire(blocking=False)] == [expected]
+        queue.take(expected)
+    queue.hand_over()
+    assert queue.put(jobs[0]), "nobody leads"
 
 
 def refuses(threads: Threads) -> None:
@@ -269,6 +284,68 @@ def test_a_flush_that_fails_concerns_all(threads: Threads, monkeypatch: pytest.M
     assert threads.groups == [3]
 
 
+def test_a_flush_that_fails_lets_nobody_write_before_that_is_recorded(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it might be recorded of the jobs of whoever writes."""
+    lock, jobs = threads.storage.database.write_lock, threads.storage.database.jobs
+    roll_back = jobs.roll_back
+
+    def fail(_: int) -> None:
+        raise OSError("the disk is gone")
+
+    def roll_back_later() -> None:
+        with ThreadPoolExecutor(1) as another, pytest.raises(peewee.OperationalError):
+            another.submit(lock.acquire, 0.01).result()
+        roll_back()
+
+    monkeypatch.setattr(sqlite, "flush", fail)
+    monkeypatch.setattr(jobs, "roll_back", roll_back_later)
+    with (
+        threads.storage.opened(),
+        pytest.raises(CommitOutcomeUnknownError),
+        threads.storage.writing(),
+    ):
+        storing(threads, 1)()
+
+
+def test_one_that_is_interrupted_lets_others_lead(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits, and when it has just been told to lead."""
+    database = threads.storage.database
+    wait_for, withdraw = database.write_lock.wait_for, database.jobs.withdraw
+    is_led = Event()
+
+    def interrupt(lock: Any, timeout: float) -> None:
+        if lock in [job.turn for job in threads.jobs]:
+            raise KeyboardInterrupt
+        wait_for(lock, timeout)
+
+    def withdraw_too_late(job: Job) -> bool:
+        is_led.set()
+        assert job.turn.acquire(timeout=20)
+        job.turn.release()
+        return withdraw(job)
+
+    monkeypatch.setattr(database.write_lock, "wait_for", interrupt)
+    with threads.held_up():
+        futures = threads.start(storing(threads, 1), storing(threads, 2))
+        with pytest.raises(KeyboardInterrupt):
+            futures[1].result()
+    assert futures[0].result() == 1
+    monkeypatch.setattr(database.jobs, "withdraw", withdraw_too_late)
+    assert database.jobs.put(Job(lambda: None)), "this thread leads"
+    (interrupted,) = threads.start(storing(threads, 3))
+    assert is_led.wait(20)
+    database.jobs.hand_over()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.result()
+    monkeypatch.undo()
+    assert threads.run(storing(threads, 4))[0].result() == 4
+    assert threads.companies() == [1, 4]
+
+
 def test_those_that_waited_too_long_are_not_run_later(threads: Threads) -> None:
     threads.storage.database.timeout = 0.01
     with threads.held_up():
@@ -306,7 +383,7 @@ def test_one_that_another_thread_runs_waits_for_it(
     monkeypatch.setattr(database.jobs, "withdraw", withdraw_and_tell)
     monkeypatch.setattr(database.write_lock, "wait_for", lose_patience)
     with threads.held_up():
-        futures = threads.start(run) + threads.start(*several(threads))
+        futures = threads.start(run, *several(threads))
     assert [future.result() for future in futures] == [True, 1, 2, 3]
 
 

@@ -442,20 +442,14 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         connection = self.connection()
         try:
             super().commit()
-        except OperationalError as error:
+            self._rows_since_checkpoint += connection.new_changes()
+            self._flush(connection.files)
+        except BaseException as error:  # then Peewee calls rollback(), which releases the lock
             if sqlite_error_name(error) not in NOT_COMMITTED_ERRORS:
                 self.jobs.end(CommitOutcomeUnknownError(str(error)))
             raise
-        self._rows_since_checkpoint += connection.new_changes()
-        try:
-            self._flush(connection.files)
-        except CommitOutcomeUnknownError as error:
-            self.jobs.end(error)
-            raise
-        else:
-            self.jobs.end()
-        finally:
-            self.write_lock.release()
+        self.jobs.end()
+        self.write_lock.release()
 
     def _flush(self, files: OpenFiles) -> None:
         try:
@@ -497,10 +491,14 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             return True
         try:
             self.write_lock.wait_for(job.turn, self.timeout)
-        except OperationalError:
+        except BaseException as error:
             if self.jobs.withdraw(job):
                 raise
             job.turn.acquire()  # another thread is running it, or has just let this one lead
+            if not isinstance(error, OperationalError):  # such as a timeout of gevent's
+                if not job.is_done:
+                    self.jobs.hand_over()
+                raise
         return not job.is_done
 
 
