@@ -63,7 +63,6 @@ from leads_service.storage.postgresql.storage import PostgresqlUrlStorage
 from leads_service.storage.queries import Statement, parameter
 from leads_service.storage.sqlite import database as sqlite
 from leads_service.storage.sqlite import pages
-from leads_service.storage.sqlite import storage as sqlite_storage
 from leads_service.storage.sqlite.storage import SqliteFileStorage, SqliteStorage
 
 WITHOUT = "PIECES_WITHOUT"  # names the piece that a server under test does without
@@ -480,23 +479,11 @@ def request_log_by_logger() -> Iterator[None]:
         yield
 
 
-class FullSync(sqlite.Sqlite):
-    """A database that SQLite flushes at each commit, with the write lock held."""
-
-    def commit(self) -> None:
-        """Commit."""
-        connection = self.connection()
-        SqliteDatabase.commit(self)
-        self._rows_since_checkpoint += connection.new_changes()
-        self.jobs.end(0)
-        self.write_lock.release()
-
-
 @contextmanager
-def no_group_commit() -> Iterator[None]:
-    """Let SQLite flush."""
+def flushed_by_sqlite() -> Iterator[None]:
+    """Let SQLite flush at each commit, with its lock on the file held."""
     with (
-        patch.object(sqlite_storage, "Sqlite", FullSync),
+        patch.object(sqlite, "flush", lambda _: None),
         patch.dict(sqlite.PRAGMAS, synchronous="full"),
     ):
         yield
@@ -644,20 +631,23 @@ def pieces() -> Iterator[Piece]:
         lambda: patch.object(SqliteStorage, "_indexed_afterwards", lambda self: nullcontext()),
         move_time,
     )
-    for threads in (1, 8):
+    for measured, measure in (
+        ("a create, threads: 1", create_time(1)),
+        ("a create, threads: 8", create_time(8)),
+        ("a create of the server", server_time(CREATE)),
+    ):
         yield Piece(
             "group commit",
-            f"a create, threads: {threads}",
-            no_group_commit,
-            create_time(threads),
-        )
-    for threads in (1, 8):
-        yield Piece(
-            "transactions by a leader",
-            f"a create, threads: {threads}",
+            measured,
             lambda: patch.object(SqliteFileStorage, "transact", DatabaseStorage.transact),
-            create_time(threads),
+            measure,
         )
+    yield Piece(
+        "flush without the file's lock",
+        "a create of the server",
+        flushed_by_sqlite,
+        server_time(CREATE),
+    )
     yield Piece(
         "commit delay",
         "a create of the server",

@@ -34,7 +34,7 @@ PRAGMAS = {
     # A write logs each page that it changes as a whole: "page_size" in benchmarks/pieces.py. It has
     # no effect on an existing database.
     "page_size": 2048,  # bytes
-    "synchronous": "normal",  # no fsync by SQLite at a commit: Sqlite.commit() does a group commit
+    "synchronous": "normal",  # no fsync by SQLite at a commit: Sqlite.commit() does it
     "foreign_keys": 1,
     "secure_delete": 1,  # overwrite deleted content with zeros
     "wal_autocheckpoint": 0,  # Sqlite.checkpoint() instead

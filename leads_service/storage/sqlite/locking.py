@@ -1,4 +1,4 @@
-"""How the threads of a process share one SQLite file: the write lock, and group commit."""
+"""How threads and processes share one SQLite file: locks, and group commit."""
 
 import sqlite3
 from collections import deque

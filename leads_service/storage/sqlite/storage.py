@@ -349,8 +349,8 @@ class SqliteFileStorage(SqliteStorage):
     def transact(self, work: Callable[[], Result], *, is_single: bool = False) -> Result:
         """Run a function in a write transaction, with those of other threads that wait.
 
-        The thread that gets the write lock is the leader, and runs what all of them wait to do
-        ("transactions by a leader" in ``benchmarks/pieces.py``). If that fails, each runs its own.
+        One of them, the leader, runs what all wait to do: group commit ("group commit" in
+        ``benchmarks/pieces.py``). If that fails, each runs its own.
         """
         if self.database.in_transaction():
             return super().transact(work)
