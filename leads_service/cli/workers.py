@@ -55,9 +55,9 @@ def schedule_in_batches() -> None:
 
     Otherwise each request interrupts the thread that has read it, or the one that answers another
     ("batch scheduling" in ``benchmarks/pieces.py``). The threads started later inherit the policy:
-    https://man7.org/linux/man-pages/man7/sched.7.html.
+    https://man7.org/linux/man-pages/man7/sched.7.html. One that somebody has chosen stays.
     """
-    if hasattr(os, "SCHED_BATCH"):
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(OSError):  # a container may forbid it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 

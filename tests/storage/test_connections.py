@@ -1,6 +1,6 @@
 """How the application uses the database: pragmas, the lock, transactions."""
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from itertools import islice
 from threading import Thread
 from typing import Any
@@ -12,6 +12,7 @@ from peewee import SqliteDatabase
 from leads_service import create_app
 from leads_service._compat.peewee import sqlite_connection
 from leads_service.state import AppState, state_of
+from leads_service.storage.sqlite.database import OpenFiles
 from tests.helpers import Caller, connect, own_database_of, sqlite_of
 
 
@@ -96,3 +97,36 @@ def test_transactions_are_immediate(app: Flask, service: AppState, alice: Caller
         *("BEGIN IMMEDIATE", 'UPDATE "leads_lead"', "INSERT", "COMMIT"),
         *("BEGIN IMMEDIATE", "COMMIT"),
     ]
+
+
+def test_no_connection_is_closed_during_a_checkpoint(
+    service: AppState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite crashed."""
+    files = OpenFiles(sqlite_of(service).database, 5)
+    closes: list[str] = []
+
+    class Slow:
+        """A connection with a checkpoint during which the files are to be closed."""
+
+        def execute(self, sql: str) -> "Slow":
+            if not closes:
+                closes.append("asked for")
+                futures.append(pool.submit(files.close))
+                with pytest.raises(TimeoutError):
+                    futures[0].result(0.05)
+            return self
+
+        def fetchone(self) -> tuple[int, int, int]:
+            return 0, 7, 7
+
+        def close(self) -> None:
+            closes.append("done")
+
+    monkeypatch.setattr(files, "_connection", Slow())
+    futures: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        assert files.checkpoint() == 7
+        futures[0].result(20)
+    assert closes == ["asked for", "done"]
+    assert files.checkpoint() == 0

@@ -1,5 +1,6 @@
 """On SQLite, the thread that has the write lock runs what other threads wait to run."""
 
+import gc
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,11 +46,10 @@ class Threads:
         queue = storage.database.jobs
         put, end = queue.put, queue.end
 
-        def put_and_tell(job: Job) -> bool:
+        def put_and_tell(job: Job) -> None:
             self.jobs.append(job)
-            is_leader = put(job)
+            put(job)
             self._waiting.release()
-            return is_leader
 
         def end_and_count(error: Exception | None = None) -> None:
             self.groups.append(len(queue.present))
@@ -167,7 +167,10 @@ def test_nobody_is_waited_for_when_all_others_have_gone(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(sqlite, "sleep", waits.append)
-    threads.storage.database.give_back(threads.storage.database.take_connection())
+    database = threads.storage.database
+    database.give_back(database.take_connection())
+    database.take_connection()  # as by a thread that ends without giving it back
+    gc.collect()
     (future,) = threads.start(storing(threads, 1))
     future.result()
     assert waits == []
@@ -176,7 +179,9 @@ def test_nobody_is_waited_for_when_all_others_have_gone(
 def test_threads_lead_in_the_order_in_which_they_came() -> None:
     """So do those whose transaction was rolled back, before others that have come meanwhile."""
     queue, jobs = JobQueue(), [Job(lambda: None) for _ in range(4)]
-    assert [queue.put(job) for job in jobs[:3]] == [True, False, False]
+    for job in jobs[:3]:
+        queue.put(job)
+    assert [job.is_leaders for job in jobs] == [True, False, False, False]
     assert queue.take(jobs[0]) == jobs[:3]
     queue.put(jobs[3])
     queue.roll_back()
@@ -185,7 +190,8 @@ def test_threads_lead_in_the_order_in_which_they_came() -> None:
         assert [job for job in jobs if job.turn.acquire(blocking=False)] == [expected]
         queue.take(expected)
     queue.hand_over()
-    assert queue.put(jobs[0]), "nobody leads"
+    queue.put(last := Job(lambda: None))
+    assert last.is_leaders, "nobody did"
 
 
 def refuses(threads: Threads) -> None:
@@ -335,7 +341,7 @@ def test_one_that_is_interrupted_lets_others_lead(
             futures[1].result()
     assert futures[0].result() == 1
     monkeypatch.setattr(database.jobs, "withdraw", withdraw_too_late)
-    assert database.jobs.put(Job(lambda: None)), "this thread leads"
+    JobQueue.put(database.jobs, Job(lambda: None))  # this thread leads
     (interrupted,) = threads.start(storing(threads, 3))
     assert is_led.wait(20)
     database.jobs.hand_over()
@@ -344,6 +350,98 @@ def test_one_that_is_interrupted_lets_others_lead(
     monkeypatch.undo()
     assert threads.run(storing(threads, 4))[0].result() == 4
     assert threads.companies() == [1, 4]
+
+
+def test_one_that_is_interrupted_when_it_has_been_told_lets_others_lead(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been told that it is done, or that it leads."""
+    database = threads.storage.database
+    wait_for = database.write_lock.wait_for
+
+    def interrupt(lock: Any, timeout: float) -> None:
+        wait_for(lock, timeout)
+        if lock in [job.turn for job in threads.jobs]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(database.write_lock, "wait_for", interrupt)
+    led, done = threads.run(storing(threads, 1), storing(threads, 2))
+    with pytest.raises(KeyboardInterrupt):
+        done.result()
+    assert led.result() == 1
+    JobQueue.put(database.jobs, Job(lambda: None))  # this thread leads
+    (interrupted,) = threads.start(storing(threads, 3))
+    database.jobs.hand_over()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.result()
+    monkeypatch.undo()
+    assert threads.run(storing(threads, 4))[0].result() == 4
+    assert threads.companies() == [1, 2, 4]
+
+
+def test_a_commit_that_is_interrupted_lets_others_write(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(sqlite, "flush", interrupt)
+        (first,) = threads.run(storing(threads, 1))
+        with pytest.raises(KeyboardInterrupt):
+            first.result()
+    threads.storage.database.timeout = 1
+    assert threads.run(storing(threads, 2))[0].result() == 2
+
+
+def test_one_that_lost_patience_is_not_run_after_a_rollback(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction was under way then, so that it had to wait for what came of it."""
+    database = threads.storage.database
+    wait_for = database.write_lock.wait_for
+    may_end = Event()
+
+    def lose_patience(lock: Any, timeout: float) -> None:
+        if lock in [job.turn for job in threads.jobs]:
+            may_end.set()
+            raise peewee.OperationalError("it took too long")
+        wait_for(lock, timeout)
+
+    def fail() -> None:
+        assert may_end.wait(20)
+        raise StorageUnavailableError("it failed")
+
+    monkeypatch.setattr(database.write_lock, "wait_for", lose_patience)
+    monkeypatch.setattr(sqlite, "POLL_INTERVAL", 0.001)
+    with threads.held_up():
+        failing, late = threads.start(fail, storing(threads, 1))
+    for future in (failing, late):
+        with pytest.raises(StorageUnavailableError):
+            future.result()
+    assert threads.companies() == []
+
+
+def test_a_connection_that_stays_in_a_transaction_is_none_to_write_with(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its changes are no part of a commit."""
+    rollback = peewee.SqliteDatabase.rollback
+    failures = [MemoryError()]
+
+    def fail(database: peewee.SqliteDatabase) -> Any:
+        if failures:
+            raise failures.pop()
+        return rollback(database)
+
+    monkeypatch.setattr(peewee.SqliteDatabase, "rollback", fail)
+    stays, failed = threads.run(storing(threads, 1), lambda: stores_and_refuses(threads))
+    with pytest.raises(StorageUnavailableError):
+        stays.result()
+    with pytest.raises((LeadNotFoundError, StorageUnavailableError)):
+        failed.result()
+    assert threads.run(storing(threads, 2))[0].result() == 2
+    assert threads.companies() == [2]
 
 
 def test_those_that_waited_too_long_are_not_run_later(threads: Threads) -> None:

@@ -213,7 +213,7 @@ def test_power_cuts(recorder: Path, tmp_path: Path, how: str, loses: bool) -> No
     disk = Disk(folder)
     recording = {"RECORD_FOLDER": str(folder), "RECORD_TO": str(tmp_path / "records")}
     if "fails" in how:
-        recording["RECORD_FAIL"] = "60"
+        recording["RECORD_FAIL"] = "20"
     subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), how],
         env=os.environ | recording | {"LD_PRELOAD": str(recorder)},

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from leads_service.cli.supervisor import next_pause, processors_for
+from leads_service.cli.workers import schedule_in_batches
 from tests.helpers import (
     BIN,
     Server,
@@ -298,12 +299,27 @@ def test_each_worker_is_bound_to_a_processor(url: str) -> None:
         os.sched_setaffinity(0, all_processors)
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="needs Linux")
+ON_LINUX = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="needs Linux")
+
+
+@ON_LINUX
 def test_all_threads_of_a_worker_are_scheduled_in_batches(url: str) -> None:
     with serve(url, "--workers", "2") as server:
         for worker in ask_until_there_are_two(server):
             threads = [int(thread) for thread in os.listdir(f"/proc/{worker}/task")]
             assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
+@ON_LINUX
+def test_a_scheduling_policy_that_somebody_has_chosen_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changed: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, _: changed.append(policy))
+    for policy in (os.SCHED_IDLE, os.SCHED_OTHER):
+        monkeypatch.setattr(os, "sched_getscheduler", lambda pid, policy=policy: policy)
+        schedule_in_batches()
+    assert changed == [os.SCHED_BATCH]
 
 
 def test_processors_are_shared_equally_or_left_to_the_system(

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from time import sleep
 from typing import Any
 from weakref import WeakSet
@@ -22,6 +22,7 @@ from peewee import OperationalError, PeeweeException, SqliteDatabase
 from leads_service._compat.peewee import PoolableDatabase, sqlite_error_name, translated_errors
 from leads_service.exceptions import CommitOutcomeUnknownError
 from leads_service.storage.sqlite.locking import (
+    POLL_INTERVAL,
     Job,
     JobQueue,
     WriteLock,
@@ -84,6 +85,9 @@ class OpenFiles:
         """
         self._file, self._log_file, self._index_file = file, f"{file}-wal", f"{file}-shm"
         self._log: int | None = None
+        # SQLite crashes if a thread closes a connection that another one is using.
+        self._lock = RLock()
+        self._is_closed = False
         self._connection = Connection(file, timeout=timeout, check_same_thread=False)
         try:
             self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the WAL
@@ -117,13 +121,16 @@ class OpenFiles:
         """Make a passive checkpoint, which skips pages that a reader still needs as they were.
 
         Returns:
-            How many pages the WAL has.
+            How many pages the WAL has; 0 if the connection has been closed.
 
         Raises:
             sqlite3.Error: The checkpoint failed.
         """
-        result = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return int(result[1])
+        with self._lock:
+            if self._is_closed:
+                return 0
+            result = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return int(result[1])
 
     def close(self) -> None:
         """Close the connection.
@@ -134,10 +141,12 @@ class OpenFiles:
         are_unchanged = _identity(self._log_file) in (None, self._log_identity) and _identity(
             self._index_file
         ) in (None, self._index_identity)
-        if self._log is not None and self.is_file_current() and are_unchanged:
-            with suppress(sqlite3.Error):
-                self.checkpoint()
-        self._connection.close()
+        with self._lock:
+            if self._log is not None and self.is_file_current() and are_unchanged:
+                with suppress(sqlite3.Error):
+                    self.checkpoint()
+            self._connection.close()
+            self._is_closed = True
 
     def flush(self) -> None:
         """Wait until the WAL is on the disk; do nothing without one (SQLite flushes the file then).
@@ -235,7 +244,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         """
         self._pool_lock = Lock()
         self._idle: list[Connection] = []
-        self._lent = 0  # connections that threads have
+        self._lent: WeakSet[Connection] = WeakSet()  # a thread may end without giving it back
         self._files: OpenFiles | None = None  # of the pool's connections; replaced if deleted
         super().__init__(
             file, timeout=busy_timeout, factory=Connection, check_same_thread=False, **options
@@ -276,7 +285,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         """Return an idle connection, or a new one."""
         with self._pool_lock:
             connection = self._pop_idle() or self._open()
-            self._lent += 1
+            self._lent.add(connection)
             return connection
 
     def _pop_idle(self) -> Connection | None:
@@ -301,7 +310,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for later, or close it."""
         with self._pool_lock:
-            self._lent -= 1
+            self._lent.discard(connection)
             if connection.in_transaction:
                 connection.rollback()
             if connection.files is self._files and len(self._idle) < MAX_IDLE_CONNECTIONS:
@@ -444,9 +453,10 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             super().commit()
             self._rows_since_checkpoint += connection.new_changes()
             self._flush(connection.files)
-        except BaseException as error:  # then Peewee calls rollback(), which releases the lock
+        except BaseException as error:
             if sqlite_error_name(error) not in NOT_COMMITTED_ERRORS:
                 self.jobs.end(CommitOutcomeUnknownError(str(error)))
+            self.rollback()  # Peewee 4 does not after an interruption
             raise
         self.jobs.end()
         self.write_lock.release()
@@ -466,7 +476,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         A thread with a connection may be about to write. Without a pause most of them would still
         wait for the GIL ("commit delay" in ``benchmarks/pieces.py``).
         """
-        if self._lent > 1 + len(self.jobs):
+        if len(self._lent) > 1 + len(self.jobs):
             sleep(COMMIT_DELAY)
 
     def rollback(self) -> None:
@@ -475,8 +485,9 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             if not self.is_closed() and self.connection().in_transaction:
                 super().rollback()
         finally:
-            self.jobs.roll_back()
-            self.write_lock.release()
+            if self.write_lock.is_held():  # otherwise the present jobs are another thread's
+                self.jobs.roll_back()
+                self.write_lock.release()
 
     def is_leader(self, job: Job) -> bool:
         """Let a job wait until it is done, or until this thread has to lead.
@@ -487,19 +498,21 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
         Raises:
             OperationalError: The lock is held by others for too long; the job was not run.
         """
-        if self.jobs.put(job):
+        self.jobs.put(job)
+        if job.is_leaders:
             return True
         try:
             self.write_lock.wait_for(job.turn, self.timeout)
         except BaseException as error:
-            if self.jobs.withdraw(job):
-                raise
-            job.turn.acquire()  # another thread is running it, or has just let this one lead
-            if not isinstance(error, OperationalError):  # such as a timeout of gevent's
-                if not job.is_done:
+            while not (job.is_done or job.is_leaders):
+                if self.jobs.withdraw(job):
+                    raise
+                job.turn.acquire(timeout=POLL_INTERVAL)  # another thread is running it
+            if not isinstance(error, OperationalError):  # such as a KeyboardInterrupt
+                if job.is_leaders:
                     self.jobs.hand_over()
                 raise
-        return not job.is_done
+        return job.is_leaders
 
 
 _databases: WeakSet[Sqlite] = WeakSet()

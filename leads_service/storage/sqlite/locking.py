@@ -41,7 +41,7 @@ class WriteLock:
             OperationalError: The timeout has passed, or the holder has waited for the file's lock
                 for longer than ``MAX_FILE_LOCK_WAIT``.
         """
-        if "is_holder" in vars(self._thread):
+        if self.is_held():
             return
         self.wait_for(self._lock, timeout)
         self._thread.is_holder = True
@@ -78,6 +78,10 @@ class WriteLock:
             raise
         self.waiting_since = None
 
+    def is_held(self) -> bool:
+        """Return whether this thread holds the lock."""
+        return "is_holder" in vars(self._thread)
+
     def release(self) -> None:
         """Release the lock; do nothing if this thread does not hold it."""
         if vars(self._thread).pop("is_holder", False):
@@ -89,6 +93,7 @@ class Job:
 
     Attributes:
         turn: A lock that is released when the job is done, or when its thread has to lead.
+        is_leaders: Whether its thread leads.
         is_done: Whether it is durable or has failed.
         is_alone: Whether it is to be run alone, since a transaction with others has failed.
         error: What it has raised, without having written anything, or why nothing is known.
@@ -98,6 +103,7 @@ class Job:
     def __init__(self, work: Callable[[], Any]):
         self.turn = Lock()
         self.turn.acquire()
+        self.is_leaders = False
         self.is_done = False
         self.is_alone = False
         self.error: Exception | None = None
@@ -131,14 +137,13 @@ class JobQueue:
         """Return how many jobs wait."""
         return len(self._waiting)
 
-    def put(self, job: Job) -> bool:
-        """Return whether the job's thread has to lead; if not, the job waits."""
+    def put(self, job: Job) -> None:
+        """Let a job wait, or its thread lead if nobody does."""
         with self._lock:
-            if not self._has_leader:
-                self._has_leader = True
-                return True
-            self._waiting.append(job)
-            return False
+            if self._has_leader:
+                self._waiting.append(job)
+            else:
+                self._has_leader = job.is_leaders = True
 
     def withdraw(self, job: Job) -> bool:
         """Return whether the job was waiting, and does so no more."""
@@ -182,7 +187,9 @@ class JobQueue:
         """Let the thread lead whose job has waited longest, if any."""
         with self._lock:
             if self._waiting:
-                self._waiting.popleft().turn.release()
+                job = self._waiting.popleft()
+                job.is_leaders = True
+                job.turn.release()
             else:
                 self._has_leader = False
 

@@ -352,7 +352,9 @@ class SqliteFileStorage(SqliteStorage):
         One of them, the leader, runs what all wait to do: group commit ("group commit" in
         ``benchmarks/pieces.py``). If that fails, each runs its own.
         """
-        if self.database.in_transaction():
+        with storage_errors:
+            is_open = sqlite_connection(self.database).in_transaction
+        if is_open:
             return super().transact(work)
         job = Job(work)
         with storage_errors:
@@ -378,6 +380,9 @@ class SqliteFileStorage(SqliteStorage):
                 except Exception:
                     if job.is_done or len(group) <= 1:
                         raise
+                else:
+                    if not job.is_done:  # a rollback has failed; it is repeated with the request
+                        raise StorageUnavailableError("the last transaction could not be ended")
         finally:
             jobs.hand_over()
 
