@@ -214,7 +214,8 @@ def retry_while_locked(action: Callable[[], object], timeout: float) -> None:
         try:
             action()
         except sqlite3.OperationalError as error:
-            is_locked = error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            name = getattr(error, "sqlite_errorname", "")  # the module's own errors have none
+            is_locked = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
             if not is_locked or monotonic() >= deadline:
                 raise
             sleep(RETRY_PAUSE)
