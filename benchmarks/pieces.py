@@ -651,7 +651,7 @@ def pieces() -> Iterator[Piece]:
     yield Piece(
         "commit delay",
         "a create of the server",
-        lambda: patch.object(sqlite.Sqlite, "_delay_commit", lambda self: None),
+        lambda: patch.object(sqlite.Sqlite, "delay_commit", lambda self: None),
         server_time(CREATE),
     )
     yield Piece(
