@@ -281,6 +281,19 @@ def test_text_of_a_new_lead_is_lost_only_if_one_says_so(page: Page, by: str) -> 
     expect(it).to_be_hidden()
 
 
+def test_a_key_just_after_a_dialog_has_closed(page: Page) -> None:
+    it = open_new(page)
+    it.get_by_label("Notes").focus()
+    page.evaluate(
+        """() => {
+            document.activeElement.closest("dialog").close();
+            const key = new KeyboardEvent("keydown", {key: "n", bubbles: true, cancelable: true});
+            document.activeElement.dispatchEvent(key);
+        }"""
+    )
+    expect(it).to_be_visible()
+
+
 @pytest.mark.parametrize("field", ["Company", "Notes"])
 def test_a_new_lead_by_ctrl_enter(board: Board, page: Page, field: str) -> None:
     it = open_new(page)

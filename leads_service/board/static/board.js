@@ -512,7 +512,9 @@ const toolKeys = {
   "?": () => $("#keys").showModal(),
 };
 
-const takesText = (target) => target.matches("input:not([type=checkbox]), textarea, select");
+// A field of a dialog that has closed keeps the focus until the next frame, and takes nothing.
+const takesText = (target) =>
+  target.matches("input:not([type=checkbox]), textarea, select") && target.getClientRects().length > 0;
 const hasModifier = (event) => event.ctrlKey || event.metaKey || event.altKey;
 let pressedIn = null;
 
