@@ -181,7 +181,7 @@ def test_threads_lead_in_the_order_in_which_they_came() -> None:
     queue, jobs = JobQueue(), [Job(lambda: None) for _ in range(4)]
     for job in jobs[:3]:
         queue.put(job)
-    assert [job.is_leaders for job in jobs] == [True, False, False, False]
+    assert [job.has_to_lead for job in jobs] == [True, False, False, False]
     assert queue.take(jobs[0]) == jobs[:3]
     queue.put(jobs[3])
     queue.roll_back()
@@ -191,7 +191,7 @@ def test_threads_lead_in_the_order_in_which_they_came() -> None:
         queue.take(expected)
     queue.hand_over()
     queue.put(last := Job(lambda: None))
-    assert last.is_leaders, "nobody did"
+    assert last.has_to_lead, "nobody did"
 
 
 def refuses(threads: Threads) -> None:

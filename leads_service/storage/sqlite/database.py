@@ -489,7 +489,7 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
                 self.jobs.roll_back()
                 self.write_lock.release()
 
-    def is_leader(self, job: Job) -> bool:
+    def await_turn(self, job: Job) -> bool:
         """Let a job wait until it is done, or until this thread has to lead.
 
         Returns:
@@ -499,20 +499,20 @@ class Sqlite(PoolableDatabase, SqliteDatabase):
             OperationalError: The lock is held by others for too long; the job was not run.
         """
         self.jobs.put(job)
-        if job.is_leaders:
+        if job.has_to_lead:
             return True
         try:
             self.write_lock.wait_for(job.turn, self.timeout)
         except BaseException as error:
-            while not (job.is_done or job.is_leaders):
+            while not (job.is_done or job.has_to_lead):
                 if self.jobs.withdraw(job):
                     raise
                 job.turn.acquire(timeout=POLL_INTERVAL)  # another thread is running it
             if not isinstance(error, OperationalError):  # such as a KeyboardInterrupt
-                if job.is_leaders:
+                if job.has_to_lead:
                     self.jobs.hand_over()
                 raise
-        return job.is_leaders
+        return job.has_to_lead
 
 
 _databases: WeakSet[Sqlite] = WeakSet()

@@ -93,7 +93,7 @@ class Job:
 
     Attributes:
         turn: A lock that is released when the job is done, or when its thread has to lead.
-        is_leaders: Whether its thread leads.
+        has_to_lead: Whether its thread has to lead.
         is_done: Whether it is durable or has failed.
         is_alone: Whether it is to be run alone, since a transaction with others has failed.
         error: What it has raised, without having written anything, or why nothing is known.
@@ -103,7 +103,7 @@ class Job:
     def __init__(self, work: Callable[[], Any]):
         self.turn = Lock()
         self.turn.acquire()
-        self.is_leaders = False
+        self.has_to_lead = False
         self.is_done = False
         self.is_alone = False
         self.error: Exception | None = None
@@ -143,7 +143,7 @@ class JobQueue:
             if self._has_leader:
                 self._waiting.append(job)
             else:
-                self._has_leader = job.is_leaders = True
+                self._has_leader = job.has_to_lead = True
 
     def withdraw(self, job: Job) -> bool:
         """Return whether the job was waiting, and does so no more."""
@@ -188,7 +188,7 @@ class JobQueue:
         with self._lock:
             if self._waiting:
                 job = self._waiting.popleft()
-                job.is_leaders = True
+                job.has_to_lead = True
                 job.turn.release()
             else:
                 self._has_leader = False

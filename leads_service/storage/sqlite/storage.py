@@ -358,8 +358,8 @@ class SqliteFileStorage(SqliteStorage):
             return super().transact(work)
         job = Job(work)
         with storage_errors:
-            is_leader = self.database.is_leader(job)
-        if is_leader:
+            has_to_lead = self.database.await_turn(job)
+        if has_to_lead:
             self._run_as_leader(job)
         if job.error is not None:
             raise job.error
