@@ -9,11 +9,11 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests import browser
 from tests.board.axe import Axe, fetch
-from tests.board.live import Board, Complaints, column
+from tests.board.live import TIMEOUT, Board, Complaints, column
 
 Open = Callable[..., Page]
 
-TIMEOUT = 30_000  # milliseconds; a busy machine needs more than the usual five seconds
+NOWHERE = "http://nowhere.invalid/"
 expect.set_options(timeout=TIMEOUT)
 
 
@@ -53,6 +53,9 @@ def blank(board: Board, complaints: Complaints, new_context: Callable[..., Brows
     def blank(**context: Any) -> Page:
         it = new_context(**context)
         it.set_default_timeout(TIMEOUT)
+        # Where nothing was intercepted yet, Chromium may miss the first request that a route of a
+        # test is for.
+        it.route(NOWHERE, lambda route: route.abort())
         complaints.watch(it)
         return it.new_page()
 
