@@ -46,6 +46,7 @@ from wrk import Load
 
 from leads_service import __main__ as command_line
 from leads_service import create_app, logging, scoring, transfer
+from leads_service.accounts import Accounts
 from leads_service.api.middleware import SerializeReads
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import WholeResponse
@@ -53,6 +54,7 @@ from leads_service.app import Application
 from leads_service.cli import supervisor, workers
 from leads_service.lead import FIELDS, timestamp, utc_now
 from leads_service.leads import LeadService
+from leads_service.state import state_of
 from leads_service.storage import queries
 from leads_service.storage.base import Page
 from leads_service.storage.database import DatabaseStorage
@@ -65,6 +67,7 @@ from leads_service.storage.sqlite import database as sqlite
 from leads_service.storage.sqlite import pages
 from leads_service.storage.sqlite.storage import SqliteFileStorage, SqliteStorage
 
+CREATED = b'{"company_id": 42, "notes": "Called"}'
 WITHOUT = "PIECES_WITHOUT"  # names the piece that a server under test does without
 
 FULL: dict[str, Any] = {
@@ -148,16 +151,19 @@ class Piece:
 # How it is measured
 
 
-def request_time(path: str, body: bytes = b"") -> Measure:
+def request_time(
+    path: str, body: bytes = b"", url_of: Callable[[Bench], str] = lambda bench: bench.url
+) -> Measure:
     """Return a measurement of one request after the other: the processor time of one.
 
     Args:
         path: What is asked for.
         body: The body of a POST; a GET has none.
+        url_of: Returns the URL of the database, which has the bench's token.
     """
 
     def measure(bench: Bench) -> float:
-        app = create_app({"LEADS_DATABASE": bench.url}, migrate=False)
+        app = create_app({"LEADS_DATABASE": url_of(bench)}, migrate=False)
         ask = asking(app, app.wsgi_app, path, bench, body)
         ask()
         began = time.process_time()
@@ -288,7 +294,7 @@ def create_leads(storage: SqliteFileStorage, count: int) -> list[float]:
 
 def postgresql_time(bench: Bench) -> float:
     """Look a token up on PostgreSQL, as a request does; return the processor time of one."""
-    storage = PostgresqlUrlStorage(postgresql())
+    storage = PostgresqlUrlStorage(postgresql(bench))
     with storage.opened():
         for _ in range(2):  # the first times prepare
             began = time.process_time()
@@ -299,14 +305,18 @@ def postgresql_time(bench: Bench) -> float:
 
 
 @cache
-def postgresql() -> str:
-    """Start a PostgreSQL server for the rest of the program; return the URL of our tables."""
+def postgresql(bench: Bench) -> str:
+    """Start a PostgreSQL server for the rest of the program; return the URL of our tables.
+
+    They have a user with the bench's token.
+    """
     server = postgres.Server(*postgres.FASTER)
     atexit.register(server.remove)
     server.start()
-    storage = PostgresqlUrlStorage(server.url)
-    storage.migrate()
-    storage.dispose()
+    state = state_of(create_app({"LEADS_DATABASE": server.url}))
+    state.accounts.add_user("bench")
+    state.accounts.create_token("bench", token=bench.token)
+    state.storage.dispose()
     return server.url
 
 
@@ -323,6 +333,12 @@ def cursors() -> Iterator[None]:
         patch.object(Connection, "connect", connect_preparing),
     ):
         yield
+
+
+def reading_each_token() -> AbstractContextManager[Any]:
+    """Read the caller's token from the database at each request of the block."""
+    read = Accounts.caller
+    return patch.object(Accounts, "caller", lambda self, token, may_defer: read(self, token))
 
 
 def worst_create_time(bench: Bench) -> float:
@@ -593,7 +609,7 @@ def pieces() -> Iterator[Piece]:
     )
     for measured, measure in (
         ("GET /v1/leads", request_time("/v1/leads")),
-        ("POST /v1/leads", request_time("/v1/leads", b'{"company_id": 42, "notes": "Called"}')),
+        ("POST /v1/leads", request_time("/v1/leads", CREATED)),
     ):
         yield Piece(
             "ensure_sync",
@@ -669,6 +685,12 @@ def pieces() -> Iterator[Piece]:
         )
     yield Piece(
         "statements without cursors", "a token on PostgreSQL, not found", cursors, postgresql_time
+    )
+    yield Piece(
+        "deferred check of tokens",
+        "POST /v1/leads on PostgreSQL",
+        reading_each_token,
+        request_time("/v1/leads", CREATED, postgresql),
     )
     yield Piece(
         "connection pool",

@@ -51,6 +51,10 @@ class UserGoneError(LeadsServiceError, LookupError):
     """The user was removed after the request had been authenticated."""
 
 
+class TokenGoneError(LeadsServiceError, LookupError):
+    """The token was revoked after the request had been authenticated, or since it was used last."""
+
+
 class KeyReusedError(LeadsServiceError, ValueError):
     """The user has used the idempotency key with another body within its lifetime."""
 

@@ -68,21 +68,25 @@ class LeadService:
     # One user's leads
 
     @retry_conflicts
-    def create(self, user_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    def create(
+        self, user_id: int, values: Mapping[str, Any], *, token_id: int | None = None
+    ) -> dict[str, Any]:
         """Create a lead and return it.
 
         Args:
             user_id: The id of its owner.
             values: The fields of the request's body.
+            token_id: The id of a token that has to exist; None for no such condition.
 
         Raises:
             ScorerError: The scorer failed.
+            TokenGoneError: The token does not exist.
             UserGoneError: The user has been removed.
         """
         lead = self._scored(user_id, new_lead(values))
         # Read the clock with the write lock held, so that ids ascend with the times.
         return self._storage.transact(
-            lambda: self._insert(lead, timestamp(self._clock())), is_single=True
+            lambda: self._insert(lead, timestamp(self._clock()), token_id), is_single=True
         )
 
     @retry_conflicts
@@ -358,9 +362,11 @@ class LeadService:
         lead = {"user_id": user_id, **fields}
         return lead | {"score": self._score(lead)}
 
-    def _insert(self, lead: dict[str, Any], now: str) -> dict[str, Any]:
+    def _insert(
+        self, lead: dict[str, Any], now: str, token_id: int | None = None
+    ) -> dict[str, Any]:
         lead |= {"created_at": now, "updated_at": now}
-        return self._storage.insert_lead(lead, of_known_user=self._has_own_users)
+        return self._storage.insert_lead(lead, of_known_user=self._has_own_users, token_id=token_id)
 
     def _expected(
         self, user_id: int, lead_id: int, versions: Container[str] | None

@@ -1,7 +1,7 @@
 """Per-application state, stored in ``app.extensions``."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from flask import Flask, current_app
 
@@ -11,6 +11,13 @@ from leads_service.scoring import Scorer
 from leads_service.storage.base import Storage
 
 EXTENSION = "leads_service"
+
+
+class Authenticate(Protocol):
+    """Authenticates the current request, and returns the caller or aborts with 401 or 429."""
+
+    def __call__(self, *, may_defer: bool = False) -> Caller:
+        """Authenticate; ``may_defer`` is that of ``Accounts.caller``."""
 
 
 class AppState(NamedTuple):
@@ -34,7 +41,7 @@ class AppState(NamedTuple):
     leads: LeadService
     accounts: Accounts
     scorer: Scorer
-    caller: Callable[[], Caller]
+    caller: Authenticate
     user_id: Callable[[str], int]
     takes_tokens: bool
     is_hosted: bool = False

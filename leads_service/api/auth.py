@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NoReturn
 
 from flask import request
 from flask_httpauth import HTTPTokenAuth
@@ -16,6 +15,7 @@ from leads_service.api.middleware import READ_METHODS
 from leads_service.api.throttle import Throttle
 from leads_service.exceptions import AccountError
 from leads_service.lead import MAX_INTEGER
+from leads_service.state import Authenticate
 
 logger = logging.getLogger(__name__)
 
@@ -24,29 +24,31 @@ INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 SESSION_COOKIE = "leads_session"
 
+REALM = "leads"
+TOKEN_IS_INVALID = "The token is unknown, expired or revoked."  # noqa: S105  # no secret
+# https://www.rfc-editor.org/rfc/rfc6750#section-3.1
+INVALID_TOKEN = {"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_token"'}
+
 UserId = Callable[[], int | str | None]
 
 
-def bearer(accounts: Accounts, throttle: Throttle) -> Callable[[], Caller]:
+def bearer(accounts: Accounts, throttle: Throttle) -> Authenticate:
     """Return a function that authenticates the current request by its bearer token.
 
-    The function returns the caller. It aborts the request with 401 if the token is missing or
-    invalid, with 429 if the rate limiter refuses it.
+    It aborts the request with 401 if the token is missing or invalid, with 429 if the rate limiter
+    refuses it.
     """
-    auth = HTTPTokenAuth("Bearer", realm="leads")
-    auth.verify_token(accounts.caller)
+    auth = HTTPTokenAuth("Bearer", realm=REALM)
 
-    def current_caller() -> Caller:
+    def current_caller(*, may_defer: bool = False) -> Caller:
         credentials = auth.get_auth() or _session()
         if credentials is None:
             message = "A token is needed: send it as 'Authorization: Bearer TOKEN'."
-            _refuse(message, auth.authenticate_header())
-        find = partial(auth.authenticate, credentials, None)
-        caller: Caller | None = throttle.look_up(credentials.token or "", find)
+            abort(401, message=message, headers={"WWW-Authenticate": auth.authenticate_header()})
+        token = credentials.token or ""
+        caller = throttle.look_up(token, partial(accounts.caller, token, may_defer=may_defer))
         if caller is None:
-            # RFC 6750, section 3.1
-            challenge = f'{auth.authenticate_header()}, error="invalid_token"'
-            _refuse("The token is unknown, expired or revoked.", challenge)
+            abort(401, message=TOKEN_IS_INVALID, headers=INVALID_TOKEN)
         return caller
 
     return current_caller
@@ -78,11 +80,11 @@ def _session() -> Authorization | None:
     return None if token is None else Authorization("bearer", token=token)
 
 
-def by_host(user_id: UserId) -> Callable[[], Caller]:
+def by_host(user_id: UserId) -> Authenticate:
     """Return a function that authenticates the current request by the host's login.
 
-    The function returns the caller. It aborts the request with 401 if nobody is logged in, and
-    raises TypeError if ``user_id`` returns anything but an integer of 64 bits or None.
+    It aborts the request with 401 if nobody is logged in, and raises TypeError if ``user_id``
+    returns anything but an integer of 64 bits or None.
 
     Args:
         user_id: The host's function. It returns the user's id, as an integer or as its text (as
@@ -91,7 +93,7 @@ def by_host(user_id: UserId) -> Callable[[], Caller]:
             for Flask-Login's anonymous user, ``session["user_id"]`` the second for a new session.
     """
 
-    def current_caller() -> Caller:
+    def current_caller(*, may_defer: bool = False) -> Caller:
         try:
             found = user_id()
         except (AttributeError, LookupError, TypeError) as error:
@@ -126,7 +128,3 @@ def id_in_host(name: str) -> int:
     if not INTEGER.fullmatch(name) or abs(int(name)) > MAX_INTEGER:
         raise AccountError(f"{name!r} is no user's id; users are known by their integer ids")
     return int(name)
-
-
-def _refuse(message: str, challenge: str) -> NoReturn:
-    abort(401, message=message, headers={"WWW-Authenticate": challenge})

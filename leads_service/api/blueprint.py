@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import abort
-from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
@@ -16,11 +15,18 @@ from werkzeug.routing import BaseConverter
 
 from leads_service._compat.flask import app_error_handler
 from leads_service._compat.smorest import on_document_operation
+from leads_service.accounts import Caller
+from leads_service.api.auth import INVALID_TOKEN, TOKEN_IS_INVALID
 from leads_service.api.middleware import READ_METHODS
 from leads_service.api.openapi import ERRORS_WITHOUT_TOKENS, SECURITY, DocumentedBlueprint
 from leads_service.api.parsing import StrictParser
 from leads_service.api.responses import error_response
-from leads_service.exceptions import ScorerError, StorageUnavailableError, UserGoneError
+from leads_service.exceptions import (
+    ScorerError,
+    StorageUnavailableError,
+    TokenGoneError,
+    UserGoneError,
+)
 from leads_service.logging import begin_request, request_id
 from leads_service.state import EXTENSION, current_state
 from leads_service.storage.base import Storage
@@ -97,8 +103,15 @@ for _error in HANDLED:
 @blp.errorhandler(UserGoneError)
 def user_gone(_: UserGoneError) -> Response:
     """Return 401: the user, and thus the token, was removed while the request was processed."""
-    challenge = WWWAuthenticate("bearer", {"realm": "leads", "error": "invalid_token"})
-    return error_response(Unauthorized("The user has been removed.", www_authenticate=challenge))
+    return error_response(Unauthorized("The user has been removed."), INVALID_TOKEN)
+
+
+@blp.errorhandler(TokenGoneError)
+def token_gone(_: TokenGoneError) -> Response:
+    """Return 401: the token has been revoked."""
+    del g.leads_caller  # who is nobody
+    current_state().accounts.forget_callers()
+    return error_response(Unauthorized(TOKEN_IS_INVALID), INVALID_TOKEN)
 
 
 @blp.before_request
@@ -106,7 +119,7 @@ def open_request() -> None:
     """Connect to the database and authenticate the request; in a host, give it a request id."""
     if current_state().is_hosted:
         begin_request()
-    authenticate()
+    authenticate(may_defer=request.method == "POST")  # a create can check the token by its insert
 
 
 @blp.after_request
@@ -114,6 +127,20 @@ def add_request_id(response: Response) -> Response:
     """Add the header X-Request-ID in a host; elsewhere ``logging.end_request`` does so."""
     if current_state().is_hosted:
         response.headers["X-Request-ID"] = request_id()
+    return response
+
+
+# Before add_request_id: Flask calls these hooks in reverse order.
+@blp.after_request
+def answer_callers_only(response: Response) -> Response:
+    """Return 401 instead of an answer if the caller's token, not checked so far, is revoked."""
+    try:
+        if (caller := g.get("leads_caller")) is not None:
+            check_token(caller)
+    except TokenGoneError as error:
+        return token_gone(error)
+    except StorageUnavailableError as error:
+        return error_response(error)
     return response
 
 
@@ -125,19 +152,22 @@ def close_request(_: BaseException | None = None) -> None:
         storage.close()
 
 
-def authenticate() -> None:
+def authenticate(*, may_defer: bool = False) -> None:
     """Do as ``identify``; abort with 403 for a write with a read-only token."""
     if request.method == "OPTIONS" and request.routing_exception is None:
         return  # a CORS preflight carries no token
-    identify()
+    identify(may_defer=may_defer)
     if g.leads_caller.read_only and request.method not in READ_METHODS:
         abort(403, message="This token is read-only; use one that may write.")
 
 
-def identify() -> None:
+def identify(*, may_defer: bool = False) -> None:
     """Store the caller in ``g.leads_caller`` and open the database until ``close_request``.
 
     Aborts with 401 without a valid login or token, with 429 if the rate limiter refuses the token.
+
+    Args:
+        may_defer: Whether the token may be left to ``check_token``.
 
     Raises:
         StorageUnavailableError: The database can't be opened.
@@ -145,10 +175,28 @@ def identify() -> None:
     state = current_state()
     if state.takes_tokens:
         open_storage(state.storage)
-        g.leads_caller = state.caller()
+        g.leads_caller = state.caller(may_defer=may_defer)
     else:  # the host's user_id() may open and close the same database
         g.leads_caller = state.caller()
         open_storage(state.storage)
+
+
+def check_token(caller: Caller) -> None:
+    """Check the caller's token, if that was deferred.
+
+    Raises:
+        StorageUnavailableError: It can't be checked.
+        TokenGoneError: It has been revoked.
+    """
+    if caller.token_id is not None:
+        current_state().accounts.check_token(caller.token_id)
+        note_checked(caller)
+
+
+def note_checked(caller: Caller) -> None:
+    """Note that the caller's token has been checked."""
+    if caller.token_id is not None:
+        g.leads_caller = caller._replace(token_id=None)
 
 
 def open_storage(storage: Storage) -> None:

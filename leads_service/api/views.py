@@ -13,7 +13,7 @@ from marshmallow import RAISE
 from orjson import Fragment
 from werkzeug.exceptions import Gone, NotFound, PreconditionFailed
 
-from leads_service.api.blueprint import blp
+from leads_service.api.blueprint import blp, check_token, note_checked
 from leads_service.api.links import lead_location, next_link
 from leads_service.api.openapi import (
     ENTITY_TAG,
@@ -84,14 +84,17 @@ def list_leads(query: dict[str, Any]) -> Response:
 )
 def create_lead(body: dict[str, Any]) -> Response:
     """Create a lead from a company; it starts as new."""
-    leads, user_id = current_state().leads, g.leads_caller.user_id
+    leads, caller = current_state().leads, g.leads_caller
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
-        return _created(leads.create(user_id, body))
+        lead = leads.create(caller.user_id, body, token_id=caller.token_id)
+        note_checked(caller)
+        return _created(lead)
+    check_token(caller)
     if not VALID_KEY.fullmatch(key):
         abort(422, errors=_key_error("Must be 1 to 255 printable ASCII characters."))
     try:
-        lead, replayed = leads.create_once(user_id, key, body)
+        lead, replayed = leads.create_once(caller.user_id, key, body)
     except KeyReusedError:
         abort(422, errors=_key_error("Came with another body less than 24 hours ago."))
     else:

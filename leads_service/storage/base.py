@@ -258,14 +258,18 @@ class Storage(Protocol):
 
     # One user's leads
 
-    def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
+    def insert_lead(
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+    ) -> dict[str, Any]:
         """Insert a lead and return it with its id.
 
         Args:
             lead: All its fields; ``id`` only if ``claim_key`` has returned one.
             of_known_user: Whether its owner has to be one of ``users``.
+            token_id: The id of a token that has to exist; None for no such condition.
 
         Raises:
+            TokenGoneError: The token does not exist.
             UserGoneError: The owner has to be a user, and is not.
         """
 
@@ -551,6 +555,9 @@ class Storage(Protocol):
 
     def token(self, digest: str) -> TokenRecord | None:
         """Return the token with this digest; None if there is none."""
+
+    def has_token(self, token_id: int) -> bool:
+        """Return whether there is a token with this id."""
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Note when a token was used, if that can be done at once.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
@@ -17,6 +17,7 @@ from leads_service.exceptions import (
     StorageError,
     StorageUnavailableError,
     StorageUnusableError,
+    TokenGoneError,
     UserGoneError,
 )
 from leads_service.lead import BEGINNING, FIELDS, later
@@ -77,13 +78,13 @@ class DatabaseStorage(ABC):
 
     def __init__(self, database: Database):
         self.database = database
-        known = self.locking(queries.select_user(), "FOR KEY SHARE")
+        owner = self.locking(queries.select_user(), "FOR KEY SHARE")
+        token = queries.select_token_id()
         self._insert = {
-            (of_known_user, has_id): self.statement(
-                queries.insert_lead(known if of_known_user else None, has_id=has_id)
+            (of_known_user, has_token, has_id): self.statement(
+                queries.insert_lead(*[owner] * of_known_user, *[token] * has_token, has_id=has_id)
             )
-            for of_known_user in (False, True)
-            for has_id in (False, True)
+            for of_known_user, has_token, has_id in product((False, True), repeat=3)
         }
         self._lead = self.statement(queries.select_lead())
         self._lead_for_update = self.statement(self.locking(queries.select_lead()))
@@ -103,6 +104,7 @@ class DatabaseStorage(ABC):
             for of_company in (False, True)
         }
         self._token = self.statement(queries.select_token())
+        self._token_id = self.statement(token)
         self._note_use = self.statement(queries.note_token_use())
         self._key = self.statement(queries.select_key())
         self._claim_key = self.statement(queries.claim_key(self.next_lead_id))
@@ -250,10 +252,14 @@ class DatabaseStorage(ABC):
 
     # One user's leads
 
-    def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
+    def insert_lead(
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+    ) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
-        if not (rows := self._insert[of_known_user, "id" in lead].rows(lead)):
-            raise UserGoneError(lead["user_id"])
+        statement = self._insert[of_known_user, token_id is not None, "id" in lead]
+        if not (rows := statement.rows({**lead, "token_id": token_id})):
+            # With its user, a token is gone, too.
+            raise UserGoneError(lead["user_id"]) if token_id is None else TokenGoneError(token_id)
         stored = {**lead, "id": rows[0][0]}
         return {name: stored[name] for name in FIELDS}
 
@@ -570,6 +576,10 @@ class DatabaseStorage(ABC):
         """Return the token with this digest; None if there is none."""
         rows = self._token.rows({"digest": digest})
         return TokenRecord(*rows[0]) if rows else None
+
+    def has_token(self, token_id: int) -> bool:
+        """Return whether there is a token with this id."""
+        return bool(self._token_id.rows({"token_id": token_id}))
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Record when a token was used; skip it if another writer holds the lock."""

@@ -96,20 +96,25 @@ def select_user() -> Query:
     return User.select(User.id).where(User.id == parameter("user_id"))
 
 
-def insert_lead(known_user: Query | None, *, has_id: bool) -> Query:
+def select_token_id() -> Query:
+    """Return the query for the id of the token ``token_id``."""
+    return Token.select(Token.id).where(Token.id == parameter("token_id"))
+
+
+def insert_lead(*required: Query, has_id: bool) -> Query:
     """Return the query that inserts a lead and returns its id.
 
     Args:
-        known_user: The query for its owner, without whom nothing is inserted; None for any owner.
+        required: Queries that have to find something, or nothing is inserted.
         has_id: Whether the lead has an ``id`` already.
     """
     names = (name for name in FIELDS if name != "id" or has_id)
     lead = {getattr(Lead, name): parameter(name) for name in names}
-    if known_user is None:
-        query = Lead.insert(lead)
-    else:
-        values = Select(columns=[*lead.values()]).where(fn.EXISTS(known_user))
+    if required:
+        values = Select(columns=[*lead.values()]).where(*map(fn.EXISTS, required))
         query = Lead.insert_from(values, [*lead])
+    else:
+        query = Lead.insert(lead)
     return query.returning(Lead.id)
 
 

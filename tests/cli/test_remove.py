@@ -128,7 +128,7 @@ def test_a_lead_on_its_way_is_not_left_behind(
         "/v1/leads", json={"company_id": 1}, headers={"Authorization": f"Bearer {alice.token}"}
     )
     assert (answer.status_code, answer.get_json()["message"]) == (401, "The user has been removed.")
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=leads")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="leads", error="invalid_token"'
     assert rows_of(alice.id) == 0
 
 

@@ -25,6 +25,7 @@ from leads_service.exceptions import (
     StorageError,
     StorageUnavailableError,
     StorageUnusableError,
+    TokenGoneError,
     UserGoneError,
 )
 from leads_service.lead import (
@@ -265,6 +266,27 @@ def test_the_owner_of_a_lead_has_to_be_known_where_that_is_asked(storage: Storag
         storage.insert_lead(new(HOSTS), of_known_user=True)
     assert storage.count(HOSTS, {}) == 0
     assert insert(storage, HOSTS)["user_id"] == HOSTS
+
+
+@pytest.mark.parametrize("of_known_user", [True, False])
+def test_a_lead_is_inserted_only_if_a_token_exists(storage: Storage, of_known_user: bool) -> None:
+    add_users(storage)
+    with storage.writing():
+        storage.add_token(BOB, token(1))
+    (known,) = storage.tokens()
+
+    def insert_by(token_id: int) -> dict[str, Any]:
+        with storage.writing(is_single=True):
+            return storage.insert_lead(new(BOB), of_known_user=of_known_user, token_id=token_id)
+
+    assert storage.has_token(known["id"])
+    assert insert_by(known["id"])["user_id"] == BOB
+    with storage.writing():
+        storage.delete_token(known["id"])
+    assert not storage.has_token(known["id"])
+    with pytest.raises(TokenGoneError):
+        insert_by(known["id"])
+    assert storage.count(BOB, {}) == 1
 
 
 def test_a_lead_is_its_owners_alone(storage: Storage) -> None:
@@ -1466,6 +1488,7 @@ SAMPLES = {
     ),
     "delete_token": writes(lambda s: s.delete_token(1)),
     "token": reads(lambda s: s.token("1" * 64)),
+    "has_token": reads(lambda s: s.has_token(1)),
     "note_token_use": reads(lambda s: s.note_token_use(1, day(9)), unreachable=None),
     "key": reads(lambda s: s.key(ALICE, "key", day(1))),
     "claim_key": writes(lambda s: claim(s, ALICE, "new")),

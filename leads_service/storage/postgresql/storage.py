@@ -17,6 +17,7 @@ from leads_service._compat.peewee import connection_of, execute, sqlstate_of, tr
 from leads_service.exceptions import (
     StorageUnavailableError,
     StorageUnusableError,
+    TokenGoneError,
     TransactionConflictError,
     UserGoneError,
 )
@@ -177,11 +178,17 @@ class PostgresqlStorage(DatabaseStorage):
         keys = fn.ARRAY(self.locking(expired, "FOR UPDATE SKIP LOCKED"))
         return Idempotency.delete().where(queries.KEY_OF_USER, Idempotency.key == fn.ANY(keys))
 
-    def insert_lead(self, lead: Mapping[str, Any], *, of_known_user: bool) -> dict[str, Any]:
+    def insert_lead(
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+    ) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
-        asks = of_known_user and not self._refers_to_owner
+        if self._refers_to_owner:  # on Citus, where the insert had better ask for nothing else
+            of_known_user = False
+            if token_id is not None and not self.has_token(token_id):
+                raise TokenGoneError(token_id)
+            token_id = None
         try:
-            return super().insert_lead(lead, of_known_user=asks)
+            return super().insert_lead(lead, of_known_user=of_known_user, token_id=token_id)
         except IntegrityError as error:
             if sqlstate_of(error) == FOREIGN_KEY_VIOLATION:
                 raise UserGoneError(lead["user_id"]) from error
