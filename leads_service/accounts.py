@@ -10,7 +10,7 @@ from leads_service.exceptions import AccountError, NameTakenError, TokenGoneErro
 from leads_service.lead import Clock, timestamp, utc_now
 from leads_service.leads import LeadService, how_many
 from leads_service.retries import retry_conflicts
-from leads_service.storage.base import Storage, TokenRecord
+from leads_service.storage.base import Storage, TokenKey, TokenRecord
 
 TOKEN_PREFIX = "leads_"  # noqa: S105  # no secret, but what secret scanners can search for
 TOKEN_BYTES = 32  # 256 bits of entropy
@@ -25,13 +25,13 @@ MAX_RECENT = 10_000  # tokens that a process remembers
 class Caller(NamedTuple):
     """An authenticated caller: the user's id, and whether writes are forbidden.
 
-    ``token_id`` is that of a token that may have been revoked meanwhile, which has to be checked
-    before the caller gets an answer; None if there is nothing to check.
+    ``unchecked`` is a token that may have been revoked meanwhile, which has to be checked before
+    the caller gets an answer; None if there is nothing to check.
     """
 
     user_id: int
     read_only: bool = False
-    token_id: int | None = None
+    unchecked: TokenKey | None = None
 
 
 class Accounts:
@@ -271,7 +271,7 @@ class Accounts:
 
         Args:
             token: The token.
-            may_defer: Whether the ``token_id`` of the caller will be checked.
+            may_defer: Whether ``Caller.unchecked`` will be checked.
 
         Returns:
             The caller; None if the token is unknown, revoked or expired.
@@ -283,7 +283,7 @@ class Accounts:
         record = self._recent.get(digest) if may_defer else None
         unchecked = None
         if record is not None and _is_in_minute(record.last_used_at, now):
-            unchecked = record.id
+            unchecked = (record.id, digest)
         elif (record := self._storage.token(digest)) is None:
             return None
         elif may_defer:
@@ -299,14 +299,14 @@ class Accounts:
             self._storage.note_token_use(record.id, now)
         return Caller(record.user_id, bool(record.read_only), unchecked)
 
-    def check_token(self, token_id: int) -> None:
+    def check_token(self, token: TokenKey) -> None:
         """Check a token whose check was deferred.
 
         Raises:
             TokenGoneError: It has been revoked.
         """
-        if not self._storage.has_token(token_id):
-            raise TokenGoneError(token_id)
+        if not self._storage.has_token(token):
+            raise TokenGoneError
 
     def forget_callers(self) -> None:
         """Read every token again when it is used next."""

@@ -26,7 +26,14 @@ from leads_service.lead import (
 from leads_service.progress import Progress, count, progress
 from leads_service.retries import retry_conflicts
 from leads_service.scoring import Scorer, scoring
-from leads_service.storage.base import CountedLead, Figure, Page, StatusChangeRecord, Storage
+from leads_service.storage.base import (
+    CountedLead,
+    Figure,
+    Page,
+    StatusChangeRecord,
+    Storage,
+    TokenKey,
+)
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -69,14 +76,14 @@ class LeadService:
 
     @retry_conflicts
     def create(
-        self, user_id: int, values: Mapping[str, Any], *, token_id: int | None = None
+        self, user_id: int, values: Mapping[str, Any], *, token: TokenKey | None = None
     ) -> dict[str, Any]:
         """Create a lead and return it.
 
         Args:
             user_id: The id of its owner.
             values: The fields of the request's body.
-            token_id: The id of a token that has to exist; None for no such condition.
+            token: A token that has to exist; None for no such condition.
 
         Raises:
             ScorerError: The scorer failed.
@@ -86,7 +93,7 @@ class LeadService:
         lead = self._scored(user_id, new_lead(values))
         # Read the clock with the write lock held, so that ids ascend with the times.
         return self._storage.transact(
-            lambda: self._insert(lead, timestamp(self._clock()), token_id), is_single=True
+            lambda: self._insert(lead, timestamp(self._clock()), token), is_single=True
         )
 
     @retry_conflicts
@@ -363,10 +370,10 @@ class LeadService:
         return lead | {"score": self._score(lead)}
 
     def _insert(
-        self, lead: dict[str, Any], now: str, token_id: int | None = None
+        self, lead: dict[str, Any], now: str, token: TokenKey | None = None
     ) -> dict[str, Any]:
         lead |= {"created_at": now, "updated_at": now}
-        return self._storage.insert_lead(lead, of_known_user=self._has_own_users, token_id=token_id)
+        return self._storage.insert_lead(lead, of_known_user=self._has_own_users, token=token)
 
     def _expected(
         self, user_id: int, lead_id: int, versions: Container[str] | None

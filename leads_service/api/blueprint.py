@@ -6,6 +6,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_smorest import abort
 from werkzeug.exceptions import (
     HTTPException,
+    InternalServerError,
     MethodNotAllowed,
     NotFound,
     Unauthorized,
@@ -103,6 +104,7 @@ for _error in HANDLED:
 @blp.errorhandler(UserGoneError)
 def user_gone(_: UserGoneError) -> Response:
     """Return 401: the user, and thus the token, was removed while the request was processed."""
+    del g.leads_caller  # who is nobody
     return error_response(Unauthorized("The user has been removed."), INVALID_TOKEN)
 
 
@@ -119,7 +121,9 @@ def open_request() -> None:
     """Connect to the database and authenticate the request; in a host, give it a request id."""
     if current_state().is_hosted:
         begin_request()
-    authenticate(may_defer=request.method == "POST")  # a create can check the token by its insert
+    # A create without a key checks the token by its INSERT.
+    has_key = "HTTP_IDEMPOTENCY_KEY" in request.environ
+    authenticate(may_defer=request.method == "POST" and not has_key)
 
 
 @blp.after_request
@@ -133,14 +137,22 @@ def add_request_id(response: Response) -> Response:
 # Before add_request_id: Flask calls these hooks in reverse order.
 @blp.after_request
 def answer_callers_only(response: Response) -> Response:
-    """Return 401 instead of an answer if the caller's token, not checked so far, is revoked."""
+    """Return 401 instead of an answer if the caller's token, not checked so far, is revoked.
+
+    A failure stays what it is: it tells nothing but, perhaps, that the lead may have been stored.
+    """
+    caller: Caller | None = g.get("leads_caller")
+    if caller is None or caller.unchecked is None:
+        return response
     try:
-        if (caller := g.get("leads_caller")) is not None:
-            check_token(caller)
+        if response.status_code < InternalServerError.code:
+            current_state().accounts.check_token(caller.unchecked)
+            return response
     except TokenGoneError as error:
         return token_gone(error)
     except StorageUnavailableError as error:
-        return error_response(error)
+        response = error_response(error)
+    del g.leads_caller  # who may be nobody: the log is not to name them
     return response
 
 
@@ -167,7 +179,7 @@ def identify(*, may_defer: bool = False) -> None:
     Aborts with 401 without a valid login or token, with 429 if the rate limiter refuses the token.
 
     Args:
-        may_defer: Whether the token may be left to ``check_token``.
+        may_defer: Whether ``answer_callers_only`` may check the token.
 
     Raises:
         StorageUnavailableError: The database can't be opened.
@@ -181,22 +193,10 @@ def identify(*, may_defer: bool = False) -> None:
         open_storage(state.storage)
 
 
-def check_token(caller: Caller) -> None:
-    """Check the caller's token, if that was deferred.
-
-    Raises:
-        StorageUnavailableError: It can't be checked.
-        TokenGoneError: It has been revoked.
-    """
-    if caller.token_id is not None:
-        current_state().accounts.check_token(caller.token_id)
-        note_checked(caller)
-
-
 def note_checked(caller: Caller) -> None:
     """Note that the caller's token has been checked."""
-    if caller.token_id is not None:
-        g.leads_caller = caller._replace(token_id=None)
+    if caller.unchecked is not None:
+        g.leads_caller = caller._replace(unchecked=None)
 
 
 def open_storage(storage: Storage) -> None:

@@ -31,6 +31,10 @@ class Page(NamedTuple):
     has_more: bool
 
 
+# A token's id and its digest: after a restore or a failover, the id may be another one's.
+TokenKey = tuple[int, str]
+
+
 class TokenRecord(NamedTuple):
     """What is stored of a token, as far as authentication needs it.
 
@@ -259,14 +263,14 @@ class Storage(Protocol):
     # One user's leads
 
     def insert_lead(
-        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token: TokenKey | None = None
     ) -> dict[str, Any]:
         """Insert a lead and return it with its id.
 
         Args:
             lead: All its fields; ``id`` only if ``claim_key`` has returned one.
             of_known_user: Whether its owner has to be one of ``users``.
-            token_id: The id of a token that has to exist; None for no such condition.
+            token: A token that has to exist; None for no such condition.
 
         Raises:
             TokenGoneError: The token does not exist.
@@ -556,8 +560,8 @@ class Storage(Protocol):
     def token(self, digest: str) -> TokenRecord | None:
         """Return the token with this digest; None if there is none."""
 
-    def has_token(self, token_id: int) -> bool:
-        """Return whether there is a token with this id."""
+    def has_token(self, token: TokenKey) -> bool:
+        """Return whether a token exists."""
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Note when a token was used, if that can be done at once.

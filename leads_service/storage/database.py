@@ -31,6 +31,7 @@ from leads_service.storage.base import (
     Position,
     Result,
     StatusChangeRecord,
+    TokenKey,
     TokenRecord,
 )
 from leads_service.storage.errors import (
@@ -253,13 +254,13 @@ class DatabaseStorage(ABC):
     # One user's leads
 
     def insert_lead(
-        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token: TokenKey | None = None
     ) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
-        statement = self._insert[of_known_user, token_id is not None, "id" in lead]
-        if not (rows := statement.rows({**lead, "token_id": token_id})):
+        statement = self._insert[of_known_user, token is not None, "id" in lead]
+        if not (rows := statement.rows(lead if token is None else {**lead, **_named(token)})):
             # With its user, a token is gone, too.
-            raise UserGoneError(lead["user_id"]) if token_id is None else TokenGoneError(token_id)
+            raise UserGoneError(lead["user_id"]) if token is None else TokenGoneError
         stored = {**lead, "id": rows[0][0]}
         return {name: stored[name] for name in FIELDS}
 
@@ -577,9 +578,9 @@ class DatabaseStorage(ABC):
         rows = self._token.rows({"digest": digest})
         return TokenRecord(*rows[0]) if rows else None
 
-    def has_token(self, token_id: int) -> bool:
-        """Return whether there is a token with this id."""
-        return bool(self._token_id.rows({"token_id": token_id}))
+    def has_token(self, token: TokenKey) -> bool:
+        """Return whether a token exists."""
+        return bool(self._token_id.rows(_named(token)))
 
     def note_token_use(self, token_id: int, now: str) -> None:
         """Record when a token was used; skip it if another writer holds the lock."""
@@ -639,6 +640,10 @@ def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Yield the items in sequences of up to ``MOVE_BATCH``."""
     for first in range(0, len(items), MOVE_BATCH):
         yield items[first : first + MOVE_BATCH]
+
+
+def _named(token: TokenKey) -> dict[str, Any]:
+    return {"token_id": token[0], "digest": token[1]}
 
 
 def _seconds(since: str, until: str) -> int:

@@ -97,8 +97,9 @@ def select_user() -> Query:
 
 
 def select_token_id() -> Query:
-    """Return the query for the id of the token ``token_id``."""
-    return Token.select(Token.id).where(Token.id == parameter("token_id"))
+    """Return the query for the id of the token with ``token_id`` and ``digest``."""
+    by_id = Token.id == parameter("token_id")
+    return Token.select(Token.id).where(by_id, Token.digest == parameter("digest"))
 
 
 def insert_lead(*required: Query, has_id: bool) -> Query:

@@ -1,5 +1,6 @@
 """A create by a token that was used in the same minute: the insert checks the token."""
 
+import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,8 +11,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from leads_service import accounts
-from leads_service.exceptions import StorageUnavailableError
-from leads_service.state import AppState
+from leads_service.api.responses import OUTCOME_UNKNOWN_MESSAGE
+from leads_service.exceptions import CommitOutcomeUnknownError, StorageUnavailableError
+from leads_service.state import AppState, state_of
 from tests.helpers import Caller, Clock, caller
 
 LEAD = {"company_id": 42}
@@ -67,14 +69,28 @@ REQUESTS: dict[str, Ask] = {
     "with a lead that is not valid": lambda by: by.client.post("/v1/leads", json={}),
     "with what is no JSON": lambda by: by.client.post("/v1/leads", data="{"),
     "a list": lambda by: by.client.get("/v1/leads"),
-    "an update": lambda by: by.client.patch("/v1/leads/1", json={"status": "lost"}),
+    "an update": lambda by: by.client.patch(lead_of(by), json={"status": "lost"}),
+    "a deletion": lambda by: by.client.delete(lead_of(by)),
 }
 
 
+def lead_of(by: Caller) -> str:
+    return f"/v1/leads/{first_of(by)['id']}"
+
+
+def first_of(by: Caller) -> dict[str, Any]:
+    page = state_of(by.client.application).leads.page(by.id, {}, limit=100)
+    first: dict[str, Any] = json.loads(page.data)[-1]
+    return first
+
+
 @pytest.mark.parametrize("name", REQUESTS)
-def test_revocation_takes_effect_at_once(known: Caller, service: AppState, name: str) -> None:
-    before = service.leads.count(known.id)
+def test_revocation_takes_effect_at_once(
+    known: Caller, service: AppState, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = service.leads.count(known.id), first_of(known)
     service.accounts.revoke_token(1)
+    capsys.readouterr()
     for _ in range(2):
         answer = REQUESTS[name](known)
         assert answer.status_code == 401
@@ -85,7 +101,8 @@ def test_revocation_takes_effect_at_once(known: Caller, service: AppState, name:
             "status": "Unauthorized",
             "message": "The token is unknown, expired or revoked.",
         }
-    assert service.leads.count(known.id) == before
+        assert json.loads(capsys.readouterr().err)["user_id"] is None
+    assert (service.leads.count(known.id), first_of(known)) == before
 
 
 def test_so_does_the_removal_of_the_user(known: Caller, service: AppState) -> None:
@@ -127,15 +144,43 @@ def test_the_others_of_a_user_go_on(known: Caller, app: Flask, service: AppState
         assert create(bob).status_code == 201
 
 
-def test_no_answer_without_a_check(
-    known: Caller, service: AppState, engine_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unreachable(service: AppState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no token be checked."""
+
     def fail(*_: Any) -> NoReturn:
         raise StorageUnavailableError("gone")
 
     monkeypatch.setattr(service.storage, "has_token", fail)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_no_answer_without_a_check(
+    known: Caller, engine_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
     answer = REQUESTS["with a lead that is not valid"](known)
-    assert answer.status_code == (422 if engine_name == "sqlite" else 503)
+    if engine_name == "sqlite":
+        assert answer.status_code == 422
+        return
+    assert answer.status_code == 503
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (line["message"], line["user_id"]) == ("request", None)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_a_lead_that_may_have_been_stored(
+    known: Caller, service: AppState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said so, though then the token can't be checked either."""
+
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise CommitOutcomeUnknownError("the connection broke")
+
+    monkeypatch.setattr(service.storage, "insert_lead", fail)
+    answer = create(known)
+    assert answer.status_code == 503
+    assert answer.get_json()["message"] == OUTCOME_UNKNOWN_MESSAGE
 
 
 def test_not_more_and_more_tokens_are_remembered(

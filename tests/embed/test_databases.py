@@ -17,7 +17,7 @@ from leads_service._compat.peewee import execute, sqlite_connection
 from leads_service.exceptions import StorageUnusableError
 from leads_service.state import state_of
 from leads_service.storage.sqlite.database import MAX_IDLE_CONNECTIONS
-from tests.helpers import document, open_files
+from tests.helpers import caller, document, open_files
 
 
 def test_a_connection_that_the_host_keeps_open(database: Database) -> None:
@@ -52,6 +52,20 @@ def test_a_teardown_of_the_hosts_that_fails(database: Database) -> None:
     with pytest.raises(RuntimeError):
         app.test_client().get("/v1/leads")
     assert database.is_closed()
+
+
+def test_a_token_that_is_revoked_in_the_minute_of_its_use(database: Database) -> None:
+    app = Flask("host")
+    init_app(app, database=database)
+    known = caller(app, "alice")
+    lead = {"company_id": 1}
+    for body, status in ((lead, 201), (lead, 201), ({}, 422), ({}, 401), (lead, 401)):
+        if status == 401:
+            for token in state_of(app).accounts.tokens():
+                state_of(app).accounts.revoke_token(token["id"])
+        answer = known.client.post("/v1/leads", json=body)
+        assert answer.status_code == status
+        assert answer.headers["X-Request-ID"]
 
 
 @pytest.mark.usefixtures("of_sqlite")

@@ -275,17 +275,22 @@ def test_a_lead_is_inserted_only_if_a_token_exists(storage: Storage, of_known_us
         storage.add_token(BOB, token(1))
     (known,) = storage.tokens()
 
-    def insert_by(token_id: int) -> dict[str, Any]:
+    def insert_by(token_id: int, digest: str) -> dict[str, Any]:
+        its = token_id, digest
         with storage.writing(is_single=True):
-            return storage.insert_lead(new(BOB), of_known_user=of_known_user, token_id=token_id)
+            return storage.insert_lead(new(BOB), of_known_user=of_known_user, token=its)
 
-    assert storage.has_token(known["id"])
-    assert insert_by(known["id"])["user_id"] == BOB
+    its = known["id"], known["digest"]
+    assert storage.has_token(its)
+    assert insert_by(*its)["user_id"] == BOB
+    others = [(its[0] + 1, its[1]), (its[0], "2" * 64), its]
     with storage.writing():
-        storage.delete_token(known["id"])
-    assert not storage.has_token(known["id"])
-    with pytest.raises(TokenGoneError):
-        insert_by(known["id"])
+        storage.delete_token(its[0])
+        storage.add_token(BOB, token(2))
+    for other in others:
+        assert not storage.has_token(other)
+        with pytest.raises(TokenGoneError):
+            insert_by(*other)
     assert storage.count(BOB, {}) == 1
 
 
@@ -1488,7 +1493,7 @@ SAMPLES = {
     ),
     "delete_token": writes(lambda s: s.delete_token(1)),
     "token": reads(lambda s: s.token("1" * 64)),
-    "has_token": reads(lambda s: s.has_token(1)),
+    "has_token": reads(lambda s: s.has_token((1, "1" * 64))),
     "note_token_use": reads(lambda s: s.note_token_use(1, day(9)), unreachable=None),
     "key": reads(lambda s: s.key(ALICE, "key", day(1))),
     "claim_key": writes(lambda s: claim(s, ALICE, "new")),

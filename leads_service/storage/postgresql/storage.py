@@ -23,7 +23,7 @@ from leads_service.exceptions import (
 )
 from leads_service.lead import FIELDS
 from leads_service.storage import history, queries
-from leads_service.storage.base import Page, Position
+from leads_service.storage.base import Page, Position, TokenKey
 from leads_service.storage.database import DatabaseStorage
 from leads_service.storage.errors import storage_errors
 from leads_service.storage.migrations import Migrations
@@ -179,16 +179,16 @@ class PostgresqlStorage(DatabaseStorage):
         return Idempotency.delete().where(queries.KEY_OF_USER, Idempotency.key == fn.ANY(keys))
 
     def insert_lead(
-        self, lead: Mapping[str, Any], *, of_known_user: bool, token_id: int | None = None
+        self, lead: Mapping[str, Any], *, of_known_user: bool, token: TokenKey | None = None
     ) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
         if self._refers_to_owner:  # on Citus, where the insert had better ask for nothing else
             of_known_user = False
-            if token_id is not None and not self.has_token(token_id):
-                raise TokenGoneError(token_id)
-            token_id = None
+            if token is not None and not self.has_token(token):
+                raise TokenGoneError
+            token = None
         try:
-            return super().insert_lead(lead, of_known_user=of_known_user, token_id=token_id)
+            return super().insert_lead(lead, of_known_user=of_known_user, token=token)
         except IntegrityError as error:
             if sqlstate_of(error) == FOREIGN_KEY_VIOLATION:
                 raise UserGoneError(lead["user_id"]) from error
