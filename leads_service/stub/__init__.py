@@ -77,7 +77,7 @@ class Stub:
             log_level: As ``LEADS_LOG_LEVEL``.
 
         Raises:
-            StorageUnusableError: The file is not a stub's.
+            StorageUnusableError: The file is not a stub's, or can't be made.
             StorageUnavailableError: The file can't be opened.
         """
         self.now = START_TIME

@@ -1,11 +1,11 @@
 """The engine for SQLite, and everything in the package that is specific to SQLite."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from leads_service.exceptions import ConfigError
+from leads_service.storage.sqlite.files import problem_with_database
 from leads_service.storage.sqlite.storage import SqliteFileStorage
 
 
@@ -20,14 +20,8 @@ def open_url(url: str, busy_timeout: float) -> SqliteFileStorage:
         ConfigError: The URL does not name a file, or the file can't be written.
     """
     file = _file(url)
-    try:
-        if not file.parent.is_dir():
-            raise ConfigError(f"LEADS_DATABASE: the folder {file.parent} does not exist; create it")
-        usable = not file.exists() or file.is_file()
-        if not usable or not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise ConfigError(f"LEADS_DATABASE: {file} can't be written; check its owner and mode")
-    except OSError as error:
-        raise ConfigError(f"LEADS_DATABASE: {file} can't be used: {error.strerror}") from error
+    if problem := problem_with_database(file):
+        raise ConfigError(f"LEADS_DATABASE: {problem}")
     return SqliteFileStorage(file, busy_timeout=busy_timeout)
 
 

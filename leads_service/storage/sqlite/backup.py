@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from leads_service.exceptions import StorageUnusableError
+from leads_service.storage.sqlite.files import problem_with_folder
 
 
 def back_up(database_file: Path, target: Path, *, replace: bool) -> None:
@@ -176,10 +177,11 @@ def temporary_copy(source: Path, folder: Path) -> Iterator[Path]:
         folder: Where to create the copy.
 
     Raises:
-        StorageUnusableError: There is no such folder, ``source`` can't be copied, or it is damaged.
+        StorageUnusableError: Nothing can be created in the folder, or ``source`` can't be copied or
+            is damaged.
     """
-    if not folder.is_dir():
-        raise StorageUnusableError(f"the folder {folder} does not exist; create it")
+    if problem := problem_with_folder(folder):
+        raise StorageUnusableError(problem)
     descriptor, name = mkstemp(prefix=".leads-", dir=folder)
     os.close(descriptor)
     copy = Path(name)

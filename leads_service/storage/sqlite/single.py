@@ -6,7 +6,9 @@ from pathlib import Path
 from peewee import SqliteDatabase
 
 from leads_service._compat.peewee import sqlite_connection
+from leads_service.exceptions import StorageUnusableError
 from leads_service.storage.errors import storage_errors
+from leads_service.storage.sqlite.files import problem_with_database
 
 
 class SingleConnectionDatabase(SqliteDatabase):
@@ -29,7 +31,10 @@ class SingleConnectionDatabase(SqliteDatabase):
 
         Raises:
             StorageUnavailableError: The file can't be opened, or is not a database.
+            StorageUnusableError: There can't be a database of this name.
         """
+        if self._file is not None and (problem := problem_with_database(self._file)):
+            raise StorageUnusableError(problem)
         with storage_errors:
             self.connect()
             return not self.get_tables() and not (self._file and self._file.stat().st_size)
