@@ -122,8 +122,9 @@ def open_request() -> None:
     if current_state().is_hosted:
         begin_request()
     # A create without a key checks the token by its INSERT.
-    has_key = "HTTP_IDEMPOTENCY_KEY" in request.environ
-    authenticate(may_defer=request.method == "POST" and not has_key)
+    sent = request.environ
+    is_plain = sent["REQUEST_METHOD"] == "POST" and "HTTP_IDEMPOTENCY_KEY" not in sent
+    authenticate(may_defer=is_plain)
 
 
 @blp.after_request
