@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
-from itertools import pairwise, product
+from itertools import compress, pairwise, product
 from typing import Any
 
 from peewee import JOIN, SQL, Database, IntegrityError, PeeweeException, fn
@@ -83,7 +83,9 @@ class DatabaseStorage(ABC):
         token = queries.select_token_id()
         self._insert = {
             (of_known_user, has_token, has_id): self.statement(
-                queries.insert_lead(*[owner] * of_known_user, *[token] * has_token, has_id=has_id)
+                queries.insert_lead(
+                    *compress((owner, token), (of_known_user, has_token)), has_id=has_id
+                )
             )
             for of_known_user, has_token, has_id in product((False, True), repeat=3)
         }

@@ -182,7 +182,8 @@ class PostgresqlStorage(DatabaseStorage):
         self, lead: Mapping[str, Any], *, of_known_user: bool, token: TokenKey | None = None
     ) -> dict[str, Any]:
         """Insert a lead and return it with its id."""
-        if self._refers_to_owner:  # on Citus, where the insert had better ask for nothing else
+        # On Citus, the insert had better ask for nothing else.
+        if (of_known_user or token is not None) and self._refers_to_owner:
             of_known_user = False
             if token is not None and not self.has_token(token):
                 raise TokenGoneError
